@@ -1,0 +1,199 @@
+"""A settings type as a list of fields: what recipes, flags, help and starters are made from.
+
+A field's name, type, default and description are stated once, in its room's `settings.py`;
+everything that reads or writes them does so through here.
+"""
+
+import difflib
+import math
+import tomllib
+import types
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
+
+from tezgah.errors import InputError
+from tezgah.settings import Settings
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One plain type that a field takes, and its limits."""
+
+    plain: type  # bool, int, float, str or tuple
+    choices: tuple[str, ...] = ()
+    above: float | None = None
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def words(self) -> str:
+        """What it takes, in words."""
+        if self.choices:
+            return ", ".join(self.choices[:-1]) + f" or {self.choices[-1]}"
+        name = {bool: "true or false", int: "a whole number", float: "a number", tuple: "a list of texts", str: "text"}
+        if self.least is not None and self.most is not None:
+            return f"{name[self.plain]} from {self.least} to {self.most}"
+        if self.plain is int and self.above is not None:
+            return f"{name[int]}, {self.above + 1} or more"
+        limit = f" above {self.above}" if self.above is not None else f", {self.least} or more" if self.least is not None else ""
+        return name[self.plain] + limit
+
+    @property
+    def placeholder(self) -> str:
+        """What it takes, as the short word a help line shows after a flag."""
+        names = {bool: "true|false", int: "INTEGER", float: "NUMBER", tuple: "LIST", str: "TEXT"}
+        return "|".join(self.choices) or names[self.plain]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One setting: `table` is the recipe's table it stands in, empty for a verb's own flag."""
+
+    table: str
+    name: str
+    type: Any
+    kinds: tuple[Kind, ...]
+    default: Any
+    description: str
+    is_one_text: bool  # as a flag it is one text, commas and all; several are given as a list
+
+    @property
+    def key(self) -> str:
+        """How overrides name it: `train.steps`, or `max_new_tokens` for a verb's own flag."""
+        return f"{self.table}.{self.name}" if self.table else self.name
+
+    @property
+    def words(self) -> str:
+        """What it takes, in words."""
+        return " or ".join(kind.words for kind in self.kinds)
+
+    def takes(self, plain: type) -> bool:
+        """Whether a value of this plain type may stand here."""
+        return any(kind.plain is plain and not kind.choices for kind in self.kinds)
+
+
+def fields_of(settings: type[Settings], table: str = "") -> tuple[Field, ...]:
+    """The fields of a settings type, in the order they are written.
+
+    >>> from tezgah.training.settings import TrainSettings
+    >>> steps = fields_of(TrainSettings, "train")[0]
+    >>> steps.key, steps.words
+    ('train.steps', 'a whole number, 1 or more')
+    """
+    return tuple(
+        Field(
+            table,
+            info.name,
+            info.type,
+            tuple(_kinds(info.type)),
+            info.default,
+            description=" ".join(meta.description for meta in _notes(info.type) if meta.description),
+            is_one_text=any((meta.extra or {}).get("commas") is False for meta in _notes(info.type)),
+        )
+        for info in msgspec.structs.fields(settings)
+    )
+
+
+def check(field: Field, value: Any, where: str) -> Any:
+    """`value` as the field's type, or an InputError that starts with `where` and says what is expected."""
+    try:
+        if not _is_finite(value):
+            raise ValueError(value)
+        return msgspec.convert(value, field.type)
+    except ValueError:  # a ValidationError is one
+        choices = [choice for kind in field.kinds for choice in kind.choices]
+        hint = suggestion(str(value), choices)
+        raise InputError(f"{where} must be {field.words}, not {shown(value)}.{hint}") from None
+
+
+def parse(field: Field, text: str, where: str) -> Any:
+    """The value of a flag's text, read as the field's type; lists as TOML or JSON, or comma separated."""
+    if field.default is None and text.lower() in ("none", "null"):
+        return None
+    if field.takes(tuple) and text.startswith("["):
+        try:
+            return check(field, tomllib.loads(f"value = {text}")["value"], where)
+        except tomllib.TOMLDecodeError:
+            if not field.takes(str):  # a glob, which is text, may start with a bracket
+                raise InputError(f"{where} must be {field.words}, as in '[\"a\", \"b\"]', not {text}") from None
+    if field.takes(str):
+        return text
+    if field.takes(tuple):
+        return (text,) if field.is_one_text else tuple(part.strip() for part in text.split(",") if part.strip())
+    if field.takes(bool):
+        return check(field, {"true": True, "false": False}.get(text.lower(), text), where)
+    return check(field, _number(text, whole=field.takes(int)), where)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """` Did you mean …?`, or nothing where no known name is near.
+
+    >>> suggestion("stpes", ["steps", "tokens"])
+    ' Did you mean steps?'
+    """
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def shown(value: Any) -> str:
+    """A value as a recipe would write it, short enough for one line.
+
+    >>> print(shown(True), shown("muon"), shown(("a", "b")), shown(None), shown(0.003))
+    true "muon" ["a", "b"] unset 0.003
+    """
+    if value is None:
+        return "unset"
+    if isinstance(value, list | tuple):
+        text = "[" + ", ".join(shown(item) for item in value) + "]"
+    elif isinstance(value, float):
+        text = repr(value)
+    else:
+        text = msgspec.json.encode(value, enc_hook=str).decode()
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _number(text: str, whole: bool) -> int | float | str:
+    """The number a text spells, `1e6` for a whole one too; the text itself where it spells none."""
+    for read in (int, float):
+        try:
+            number = read(text)
+        except ValueError:
+            continue
+        return int(number) if whole and math.isfinite(number) and number == int(number) else number
+    return text
+
+
+def _is_finite(value: Any) -> bool:
+    """Neither NaN nor infinite, and a whole number within 64 bits, as TOML has it."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return not isinstance(value, int) or abs(value) < 2**63
+
+
+def _notes(kind: Any) -> list[Meta]:
+    """The notes on a type itself, not those on the members of a union."""
+    return [note for note in get_args(kind)[1:] if isinstance(note, Meta)] if get_origin(kind) is Annotated else []
+
+
+def _kinds(kind: Any, notes: Iterable[Meta] = ()) -> Iterable[Kind]:
+    """The plain types a field's type allows, None left out."""
+    if get_origin(kind) is Annotated:
+        yield from _kinds(get_args(kind)[0], _notes(kind))
+    elif get_origin(kind) in (Union, types.UnionType):
+        for member in get_args(kind):
+            yield from _kinds(member)
+    elif get_origin(kind) is Literal:
+        yield Kind(str, choices=get_args(kind))
+    elif kind is not type(None):
+        limits = {"above": "gt", "least": "ge", "most": "le"}
+        found = {
+            ours: getattr(note, theirs)
+            for note in notes
+            for ours, theirs in limits.items()
+            if getattr(note, theirs) is not None
+        }
+        yield Kind(get_origin(kind) or kind, **found)

@@ -1,0 +1,149 @@
+"""A recipe: one TOML file whose tables are the stages of a run.
+
+The types of the rooms are the schema: an unknown name, a wrong type, a number that cannot be, two
+budgets or none are refused in one line. Relative paths in a recipe, `[corpus] source` and
+`[tokenizer] path`, start from the folder where the command is given, not from the recipe's.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tezgah.corpus.settings import CorpusSettings
+from tezgah.errors import InputError
+from tezgah.evaluation.settings import EvaluateSettings
+from tezgah.fields import Field, check, fields_of, parse, suggestion
+from tezgah.models.settings import ModelSettings
+from tezgah.settings import Settings
+from tezgah.tokenizer.settings import TokenizerSettings
+from tezgah.tokens.settings import TokensSettings
+from tezgah.training.settings import TrainSettings
+
+BUDGETS = ("steps", "tokens", "epochs", "minutes")
+
+
+class Recipe(Settings, frozen=True):
+    """What a run does, stage by stage."""
+
+    corpus: CorpusSettings = CorpusSettings()
+    tokenizer: TokenizerSettings = TokenizerSettings()
+    tokens: TokensSettings = TokensSettings()
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+
+
+TABLES: dict[str, type[Settings]] = {info.name: info.type for info in msgspec.structs.fields(Recipe)}
+
+
+def recipe_fields() -> dict[str, Field]:
+    """Every field of a recipe by its key, `train.steps`, in the order of the tables."""
+    return {field.key: field for table, settings in TABLES.items() for field in fields_of(settings, table)}
+
+
+def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe file; `overrides` are fields by key, as values or as the text of a flag.
+
+    A budget among the overrides replaces the file's.
+    """
+    return make_recipe(_read(path), overrides, name=str(path))
+
+
+def make_recipe(tables: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, name: str = "recipe") -> Recipe:
+    """A recipe from its tables as plain dictionaries; `name` opens the line of an error.
+
+    >>> make_recipe({"train": {"steps": 10}}, {"train.minutes": "2.5"}).train.minutes
+    2.5
+    """
+    values = _checked_tables(tables, name)
+    chosen = _checked_overrides(overrides or {})
+    if any(f"train.{budget}" in chosen for budget in BUDGETS):
+        for budget in BUDGETS:
+            values["train"].pop(budget, None)
+    for key, value in chosen.items():
+        table, field = key.split(".")
+        values[table][field] = value
+    _check_budget({budget: values["train"].get(budget) for budget in BUDGETS}, name)
+    return Recipe(**{table: TABLES[table](**fields) for table, fields in values.items()})
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """A recipe as TOML, every field that is set; it loads back equal."""
+    import tomli_w
+
+    return tomli_w.dumps(recipe_tables(recipe))
+
+
+def recipe_tables(recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """A recipe as plain dictionaries, table by table; fields that are unset are left out."""
+    tables = msgspec.to_builtins(recipe)
+    return {table: {name: v for name, v in fields.items() if v is not None} for table, fields in tables.items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such recipe. `tezgah new DIR` writes one to start from.") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: a folder, not a recipe. Name the .toml file in it.") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start:,}). Save it as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}.") from None
+
+
+def _checked_tables(tables: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    """Every table of a recipe with the values given, each checked against its field."""
+    known = recipe_fields()
+    values: dict[str, dict[str, Any]] = {table: {} for table in TABLES}
+    for table, given in tables.items():
+        if table not in TABLES:
+            raise InputError(f"{name}: [{table}] is not a table of a recipe.{_near_table(table, known)}")
+        if not isinstance(given, Mapping):
+            raise InputError(f"{name}: {table} is a table of a recipe: write [{table}] on a line of its own.")
+        for field, value in given.items():
+            if f"{table}.{field}" not in known:
+                raise InputError(f"{name}: [{table}] has no field {field}.{_near_field(table, field, known)}")
+            values[table][field] = check(known[f"{table}.{field}"], value, f"{name}: [{table}] {field}")
+    return values
+
+
+def _checked_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    known = recipe_fields()
+    chosen = {}
+    for given, value in overrides.items():
+        key = given.replace("-", "_")
+        if key not in known:
+            raise InputError(f"--{given}: no such field.{suggestion(key, known)}")
+        read = parse if isinstance(value, str) else check
+        chosen[key] = read(known[key], value, f"--{key}")
+    return chosen
+
+
+def _check_budget(budgets: dict[str, Any], name: str) -> None:
+    given = {budget: value for budget, value in budgets.items() if value is not None}
+    if len(given) > 1:
+        listed = " and ".join(f"{budget} = {value}" for budget, value in given.items())
+        raise InputError(f"{name}: [train] {listed} are {len(given)} budgets at once. Keep one of {', '.join(BUDGETS)}.")
+    if not given:
+        raise InputError(f"{name}: [train] has no budget. Set one of {', '.join(BUDGETS)}.")
+
+
+def _near_table(table: str, known: dict[str, Field]) -> str:
+    """A suggestion for a table that does not exist, or for a field that stands outside its table."""
+    if near := suggestion(table, TABLES):
+        return near
+    homes = [field.table for field in known.values() if field.name == table]
+    return f" The field {table} belongs in [{homes[0]}]." if homes else f" The tables are {', '.join(TABLES)}."
+
+
+def _near_field(table: str, name: str, known: dict[str, Field]) -> str:
+    """A suggestion for a field that does not exist: near in name, or the same in another table."""
+    if near := suggestion(name, [field.name for field in known.values() if field.table == table]):
+        return near
+    homes = [field.table for field in known.values() if field.name == name]
+    return f" {name} belongs in [{homes[0]}]." if homes else ""
