@@ -1,0 +1,74 @@
+"""From a recipe's `[model]` table to a configuration, and from a configuration to a fresh model."""
+
+import torch
+
+from tezgah.errors import InputError
+from tezgah.models import families
+from tezgah.models.causal import CausalLM
+from tezgah.models.config import CausalConfig
+from tezgah.models.gpt2 import stack_config as gpt2_stack
+from tezgah.models.qwen3 import stack_config as qwen3_stack
+from tezgah.models.settings import SIZES, ModelSettings
+from tezgah.seeds import named_seed
+
+
+def build_config(settings: ModelSettings, vocab_size: int) -> CausalConfig:
+    """The model that `settings` describe, for `vocab_size` ids.
+
+    Raises InputError where the numbers do not fit together.
+    """
+    n_layers, width, n_heads = _sizes(settings)
+    if settings.shape == "gpt2":
+        _refuse(settings, "gpt2", ("n_kv_heads", "head_dim"))
+        if width % n_heads:
+            raise InputError(f"[model] width {width} is not a multiple of n_heads {n_heads}. Change one of them.")
+        mlp_width = settings.mlp_width or 4 * width
+        stack = gpt2_stack(n_layers, width, n_heads, mlp_width, settings.qkv_bias, settings.dropout)
+    else:
+        if settings.dropout:
+            raise InputError("[model] dropout: the qwen3 shape has none. Set it to 0, or choose shape = \"gpt2\".")
+        n_kv_heads = settings.n_kv_heads or n_heads
+        if n_heads % n_kv_heads:
+            raise InputError(
+                f"[model] n_kv_heads {n_kv_heads} does not divide n_heads {n_heads}. Choose a divisor of {n_heads}."
+            )
+        head_dim = settings.head_dim or max(2, width // n_heads // 2 * 2)
+        if head_dim % 2:
+            raise InputError(f"[model] head_dim {head_dim} is odd; rotary positions turn pairs. Choose an even number.")
+        mlp_width = settings.mlp_width or -(-8 * width // 3 // 32) * 32
+        stack = qwen3_stack(n_layers, width, n_heads, n_kv_heads, head_dim, mlp_width, float(settings.rope_theta))
+    return CausalConfig(
+        family=settings.shape,
+        vocab_size=vocab_size,
+        context_length=settings.context_length,
+        stack=stack,
+        tied=settings.shape == "gpt2" if settings.tied is None else settings.tied,
+        learned_positions=settings.shape == "gpt2",
+    )
+
+
+def build_model(config: CausalConfig, seed: int) -> CausalLM:
+    """A model with its family's first weights, a function of `seed` alone."""
+    model = CausalLM(config)
+    generator = torch.Generator().manual_seed(named_seed(seed, "weights"))
+    families.FAMILIES[config.family].initialize(model, config, generator)
+    return model
+
+
+def _sizes(settings: ModelSettings) -> tuple[int, int, int]:
+    named = SIZES[settings.shape]
+    if settings.size and settings.size not in named:
+        raise InputError(f"[model] size \"{settings.size}\" is not one of {', '.join(named)} of shape {settings.shape}.")
+    layers, width, heads = named.get(settings.size, (None, None, None))
+    n_layers, width = settings.n_layers or layers, settings.width or width
+    if n_layers is None or width is None:
+        raise InputError(f"[model] needs a size ({', '.join(named)}), or n_layers and width.")
+    if settings.width is not None and settings.width != (named.get(settings.size) or (0, 0, 0))[1]:
+        heads = None  # the name's number of heads belongs to the name's width
+    return n_layers, width, settings.n_heads or heads or max(1, width // 64)
+
+
+def _refuse(settings: ModelSettings, shape: str, fields: tuple[str, ...]) -> None:
+    for field in fields:
+        if getattr(settings, field) is not None:
+            raise InputError(f"[model] {field}: the {shape} shape has no such number. Remove it.")

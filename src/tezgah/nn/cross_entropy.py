@@ -1,0 +1,88 @@
+"""The loss at the end: logits and their cross-entropy, a slice of rows at a time.
+
+The full logits, (tokens, vocab), are the largest tensor of a small model's step. Here a slice of
+them is made, turned into its gradient while it is still in cache, and forgotten, so that the
+backward pass only multiplies by the incoming gradient. The products are those of the plain way;
+4,096 tokens × 384 × 12,544 ids took 340 ms against 370 for the compiled plain way (2 cores, bf16).
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+IGNORED = -100  # target of a position without a loss
+
+# Logits in a slice: 512 rows of 12,544 ids, 13 MB in bf16, fit a shared cache.
+SLICE_LOGITS = 6_422_528
+
+
+class SoftmaxSlope(nn.Module):
+    """The loss of a slice of logits and its gradient; a module so that it can be compiled in place."""
+
+    def forward(self, logits: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
+        """Summed cross-entropy of `logits`, (rows, vocab), and its slope: softmax minus one-hot.
+
+        `answers`, (rows,), holds IGNORED where nothing is predicted: loss and slope are 0 there.
+        """
+        scores = logits.float()
+        counted = (answers != IGNORED)[:, None]  # (rows, 1)
+        answers = answers.clamp_min(0)[:, None]
+        top = scores.amax(-1, keepdim=True)
+        powers = (scores - top).exp()
+        total = powers.sum(-1, keepdim=True)  # (rows, 1)
+        losses = total.log() + top - scores.gather(-1, answers)
+        chosen = torch.arange(scores.shape[-1], device=scores.device) == answers  # (rows, vocab)
+        slope = powers / total - chosen.to(powers.dtype)
+        return (losses * counted).sum(), (slope * counted).to(logits.dtype)
+
+
+def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor, softmax_slope: SoftmaxSlope) -> Tensor:
+    """Sum of the cross-entropies, in nats, of `targets` under softmax(hidden · weightᵀ).
+
+    `hidden` is (batch, time, width), `weight` (vocab, width), `targets` (batch, time) with
+    IGNORED where nothing is predicted. Logits are in the precision of autocast, the softmax and
+    the sum in float32. Returns a float32 scalar.
+    """
+    rows, answers = hidden.flatten(0, 1), targets.flatten()  # (tokens, width), (tokens,)
+    if torch.is_autocast_enabled(rows.device.type):
+        rows = rows.to(torch.get_autocast_dtype(rows.device.type))
+    if torch.is_grad_enabled() and (rows.requires_grad or weight.requires_grad):
+        return _SlicedLoss.apply(rows, weight, answers, softmax_slope)  # type: ignore[no-any-return, no-untyped-call]
+    with torch.autocast(rows.device.type, enabled=False):
+        weight = weight.to(rows.dtype)
+        losses = [
+            F.cross_entropy((part @ weight.T).float(), answer, ignore_index=IGNORED, reduction="sum")
+            for part, answer in _slices(rows, answers, weight.shape[0])
+        ]
+    return torch.stack(losses).sum()
+
+
+def _slices(rows: Tensor, answers: Tensor, vocab_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Equal slices where a number of them divides the rows, so that compiled code sees one shape."""
+    fewest = -(-len(rows) * vocab_size // SLICE_LOGITS)
+    count = next((n for n in range(fewest, 4 * fewest) if len(rows) % n == 0), fewest)
+    size = -(-len(rows) // count)
+    return zip(rows.split(size), answers.split(size), strict=True)
+
+
+class _SlicedLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, rows, weight, answers, softmax_slope):  # type: ignore[no-untyped-def]
+        with torch.autocast(rows.device.type, enabled=False):
+            low = weight.to(rows.dtype)
+            losses, row_gradients = [], []
+            weight_gradient = torch.zeros_like(weight, dtype=torch.float32)
+            for part, answer in _slices(rows, answers, len(weight)):
+                loss, slope = softmax_slope(part @ low.T, answer)  # (), (slice, vocab)
+                losses.append(loss)
+                row_gradients.append(slope @ low)
+                weight_gradient += slope.T @ part
+        ctx.save_for_backward(torch.cat(row_gradients), weight_gradient)
+        return torch.stack(losses).sum()
+
+    @staticmethod
+    def backward(ctx, upstream):  # type: ignore[no-untyped-def]
+        row_gradient, weight_gradient = ctx.saved_tensors
+        return (row_gradient * upstream).to(row_gradient.dtype), weight_gradient * upstream, None, None

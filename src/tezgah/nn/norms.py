@@ -1,0 +1,41 @@
+"""Normalization of the last dimension, in fp32 whatever the precision around it."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tezgah.nn.config import StackConfig
+
+
+class RMSNorm(nn.Module):
+    """Root mean square normalization without a mean (Zhang and Sennrich 2019)."""
+
+    def __init__(self, width: int, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize `x`, (..., width); returns float32 of the same shape."""
+        x = x.float()
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.epsilon) * self.weight
+
+
+class LayerNorm(nn.Module):
+    """Layer normalization with weight and bias (Ba et al. 2016)."""
+
+    def __init__(self, width: int, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize `x`, (..., width); returns float32 of the same shape."""
+        return F.layer_norm(x.float(), self.weight.shape, self.weight, self.bias, self.epsilon)
+
+
+def build_norm(config: StackConfig) -> RMSNorm | LayerNorm:
+    """The norm of a stack's residual stream."""
+    kind = RMSNorm if config.norm == "rms" else LayerNorm
+    return kind(config.width, config.norm_epsilon)

@@ -1,0 +1,59 @@
+"""The `[train]` table: budget, optimizer, schedule, hardware, and what is recorded when."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from tezgah.settings import NaturalFloat, NaturalInt, PositiveFloat, PositiveInt, Settings, Share
+
+
+class TrainSettings(Settings, frozen=True):
+    """Exactly one of steps, tokens, epochs, minutes is the budget."""
+
+    steps: Annotated[PositiveInt | None, Meta(description="budget: optimizer steps")] = None
+    tokens: Annotated[PositiveInt | None, Meta(description="budget: training tokens")] = None
+    epochs: Annotated[PositiveFloat | None, Meta(description="budget: passes over the training split")] = None
+    minutes: Annotated[PositiveFloat | None, Meta(description="budget: minutes, turned into steps before step 1")] = (
+        None
+    )
+
+    batch_size: Annotated[PositiveInt, Meta(description="sequences per optimizer step, over all processes")] = 8
+    micro_batch_size: Annotated[
+        NaturalInt, Meta(description="sequences per forward pass (gradient accumulation); 0 is all at once")
+    ] = 0
+
+    optimizer: Annotated[
+        Literal["muon", "adamw"], Meta(description="muon (hidden matrices; AdamW for the rest) or adamw")
+    ] = "muon"
+    learning_rate: Annotated[PositiveFloat, Meta(description="peak learning rate of AdamW's parameters")] = 3e-3
+    muon_learning_rate: Annotated[PositiveFloat, Meta(description="peak learning rate of Muon's matrices")] = 0.02
+    weight_decay: Annotated[NaturalFloat, Meta(description="decoupled weight decay of matrices")] = 0.1
+    beta1: Annotated[Share, Meta(description="AdamW's first moment decay")] = 0.9
+    beta2: Annotated[Share, Meta(description="AdamW's second moment decay")] = 0.95
+    momentum: Annotated[Share, Meta(description="Muon's momentum")] = 0.95
+    gradient_clip: Annotated[NaturalFloat, Meta(description="largest norm of the gradient; 0 is off")] = 1.0
+
+    schedule: Annotated[
+        Literal["wsd", "cosine", "constant"],
+        Meta(description="warm-up + stable + decay, warm-up + cosine, or warm-up + constant"),
+    ] = "wsd"
+    warmup_steps: Annotated[NaturalInt, Meta(description="steps of linear warm-up")] = 20
+    decay_ratio: Annotated[Share, Meta(description="share of the run that decays (wsd)")] = 0.4
+    final_ratio: Annotated[Share, Meta(description="last learning rate as a share of the peak")] = 0.0
+
+    seed: Annotated[NaturalInt, Meta(description="names every random stream of the run")] = 1
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Meta(description="where to train")] = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"], Meta(description="auto takes bf16 where the hardware multiplies it faster")
+    ] = "auto"
+    compile: Annotated[bool, Meta(description="torch.compile, where a compiler exists")] = True
+    threads: Annotated[NaturalInt, Meta(description="CPU threads; 0 takes every core this process may use")] = 0
+
+    validation_steps: Annotated[NaturalInt, Meta(description="steps between readings; 0 is a tenth of the run")] = 0
+    validation_batches: Annotated[PositiveInt, Meta(description="batches of each split in a reading's losses")] = 8
+    sample_steps: Annotated[NaturalInt, Meta(description="steps between samples; 0 is with every reading")] = 0
+    sample_prompts: Annotated[tuple[str, ...], Meta(description="prompts sampled as training goes")] = ()
+    sample_tokens: Annotated[NaturalInt, Meta(description="new tokens of such a sample; 0 is off")] = 50
+    checkpoint_steps: Annotated[NaturalInt, Meta(description="steps between checkpoints; 0 leaves it to minutes")] = 0
+    checkpoint_minutes: Annotated[NaturalFloat, Meta(description="minutes between checkpoints; 0 is off")] = 5.0
+    keep_checkpoints: Annotated[PositiveInt, Meta(description="newest checkpoints kept")] = 3
