@@ -1,0 +1,1 @@
+"""Text out of a model: decoding over a key/value cache, the choice of the next token, where to stop."""
