@@ -70,12 +70,12 @@ def test_a_draw_depends_on_its_own_seed_row_and_position_only():
 
 
 def test_the_stream_never_changes():
-    """First 8 bytes of `printf 'generation 1 0 0' | sha256sum`, and so on: samples outlive library updates."""
+    """From `printf '1/sampled row 0/0' | sha256sum`: 8 bytes, little-endian, the upper 52 bits."""
     assert [uniform(1, 0, 0), uniform(1, 0, 1), uniform(1, 1, 0), uniform(2, 0, 0)] == [
-        0.3392677395461332,
-        0.5178111728600614,
-        0.5455234432198974,
-        0.22945131972261223,
+        0.5990746223778265,
+        0.5272327812306079,
+        0.669631673083495,
+        0.7131876430542463,
     ]
 
 

@@ -1,8 +1,8 @@
 """Ids out of a model, over a key/value cache: one prefill of the prompt, then all rows a token at a time."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from tezgah import console
 from tezgah.errors import InputError
 from tezgah.generation.sampling import Sampling, sample
+from tezgah.nn.modes import evaluating
 
 if TYPE_CHECKING:
     from tezgah.models.causal import CausalLM
@@ -34,7 +35,7 @@ def generate_ids(
     """
     _check(model, prompt, max_new_tokens)
     completions: list[list[int]] = [[] for _ in rows]
-    with _reading(model):
+    with evaluating(model), _without_compilation():
         batch = _Batch(model, prompt, len(rows), max_new_tokens)
         active = list(range(len(rows)))  # places in `rows` that have not ended
         for position in range(max_new_tokens):
@@ -100,22 +101,12 @@ class _Batch:
         return torch.tensor(ids, device=self.device)
 
 
-@contextmanager
-def _reading(model: "CausalLM") -> Iterator[None]:
-    """Evaluation mode, no gradients, no compilation; every module's mode is restored.
+def _without_compilation() -> AbstractContextManager[object]:
+    """Compiled blocks run as written: a step has another shape than the last, and would compile them again.
 
-    A step has other shapes than the one before, and a compiled block would be compiled again for
-    them. (Nothing is compiled where torch's compiler was never imported, which takes a second.)
+    Nothing is compiled where torch's compiler was never imported, which alone takes a second.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    compiler = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
-    model.eval()
-    try:
-        with torch.no_grad(), compiler:
-            yield
-    finally:
-        for module, was_training in modes:
-            module.training = was_training
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 def _check(model: "CausalLM", prompt: Sequence[int], max_new_tokens: int) -> None:

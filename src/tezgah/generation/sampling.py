@@ -7,7 +7,6 @@ A draw is a pure function of (seed, row, position). No generator carries state f
 the next, so row 3 of eight candidates is the row 3 of three.
 """
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tezgah.errors import InputError
+from tezgah.seeds import named_seed
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,9 @@ def keep_likely(scores: Tensor, top_k: int, top_p: float) -> Tensor:
 def uniform(seed: int, row: int, position: int) -> float:
     """The draw at `position` of the random stream named (seed, row), in [0, 1).
 
-    SHA-256 of the names, so the stream is the same in every version of every library. 52 bits: the
-    largest draw times a float64 then stays below that float64.
+    52 of the name's 63 bits: the largest draw times a float64 then stays below that float64.
 
     >>> uniform(seed=1, row=0, position=0)
-    0.3392677395461332
+    0.5990746223778265
     """
-    digest = hashlib.sha256(f"generation {seed} {row} {position}".encode()).digest()
-    return (int.from_bytes(digest[:8], "little") >> 12) * 2.0**-52
+    return (named_seed(seed, f"sampled row {row}", position) >> 11) * 2.0**-52
