@@ -5,34 +5,50 @@ never meets half a file and a crash leaves what was there before.
 """
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
+
+from tezgah.console import say
 from tezgah.errors import InputError
+
+HEARTBEAT_SECONDS = 10.0
+SILENT_SECONDS = 120.0  # network disks show a file's time up to 60 s late
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """A binary file to write; it takes its place at `path` when the block ends well.
 
-    Raises InputError when the disk is full or the place cannot be written.
+    Leftovers of a killed writer are removed at the next write. Raises InputError when the disk
+    is full or the place cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = _beside(path, "part")
+    with writing_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path)
+        file = open(temporary, "wb")  # noqa: SIM115  closed below, where a full disk is named
     try:
+        with _naming_a_full_disk(path), file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         with writing_to(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
             os.replace(temporary, path)
-            _sync_folder(path.parent)
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -42,50 +58,173 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """A fresh folder to fill; it takes the place of `path` when the block ends well.
 
     A folder already there is kept whole until that moment. Leftovers of a killed writer are
-    removed at the next write. Raises InputError when the disk is full.
+    removed at the next write. Raises InputError when the disk is full or the place cannot be
+    written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    temporary, old = _beside(path, "part"), _beside(path, "old")
+    with writing_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path)
+        temporary.mkdir()
     try:
-        with writing_to(path):
-            temporary.mkdir()
+        with _naming_a_full_disk(path):
             yield temporary
-            for file in temporary.rglob("*"):
-                if file.is_file():
-                    _sync_file(file)
+            for folder, _, files in os.walk(temporary):
+                for name in files:
+                    _sync(Path(folder, name))
+                _sync(Path(folder))
+        with writing_to(path):
             if path.exists():
                 os.replace(path, old)
             os.replace(temporary, path)
-            _sync_folder(path.parent)
+            _sync(path.parent)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        remove_leftovers(path)
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what killed writers of the folder `path` left; give back the folder they had moved aside."""
-    for old in path.parent.glob(f".{path.name}.*.old"):
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
-        else:  # killed between the two renames
-            os.replace(old, path)
-    for part in path.parent.glob(f".{path.name}.*.part"):
-        shutil.rmtree(part, ignore_errors=True)
+    """Remove what killed writers of `path` left beside it; give back the folder they had moved aside.
+
+    Those of another process that still runs are left alone.
+    """
+    if not path.parent.is_dir():
+        return
+    ours = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.(part|old)")
+    for left in path.parent.iterdir():
+        match = ours.fullmatch(left.name)
+        if not match or (int(match[1]) != os.getpid() and _is_running(int(match[1]))):
+            continue
+        if match[2] == "old" and not path.exists():  # ended between the two renames
+            os.replace(left, path)
+        elif left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 @contextmanager
 def writing_to(path: Path) -> Iterator[None]:
     """Turn the system's refusals to write into one clear line."""
     try:
-        yield
+        with _naming_a_full_disk(path):
+            yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InputError(f"{path}: the disk is full. Free some space and run the same command again.") from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise InputError(f"{path}: cannot be written ({error.strerror}). Choose a folder you may write to.") from error
+        if error.errno in _REFUSED:
+            raise InputError(
+                f"{path}: cannot be written ({error.strerror}). Choose a place you may write to."
+            ) from error
         raise
+
+
+@contextmanager
+def _naming_a_full_disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if _is_full_disk(error):
+            raise InputError(f"{path}: the disk is full. Free some space and run the same command again.") from error
+        raise
+
+
+def _is_full_disk(error: Exception) -> bool:
+    """Whether the system's refusal is about space, in the words of whoever met it."""
+    if isinstance(error, InputError):
+        return False
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    text = str(error)
+    told_by_rust = any(f"(os error {number})" in text for number in _FULL)  # safetensors, tokenizers
+    told_by_numpy = isinstance(error, OSError) and re.fullmatch(r"\d+ requested and \d+ written", text)
+    return told_by_rust or bool(told_by_numpy)
+
+
+class _Holder(msgspec.Struct, frozen=True):
+    host: str
+    process: int
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep every other process out of `folder` while the block runs; the folder is made if absent.
+
+    The lock is the system's own (flock) on `folder/.lock`, so it ends with its process, however
+    that ends. Network disks may not carry it to other machines: there the file names host and
+    process, and its time of change is a heartbeat. Raises InputError when the folder is in use.
+    """
+    path = folder / ".lock"
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        _take(descriptor, path)
+        ended = threading.Event()
+        heartbeat = threading.Thread(target=_beat, args=(descriptor, ended), name="lock heartbeat", daemon=True)
+        heartbeat.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            heartbeat.join()
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, path: Path) -> None:
+    """Take the lock and write our name in it, or say who holds it."""
+    taken = _flock(descriptor)
+    holder = _read_holder(descriptor)
+    who = f"process {holder.process} on {holder.host}" if holder else "process unknown"
+    if taken is False:
+        raise InputError(f"{path.parent}: in use by another run ({who}). Wait for its end, or choose another folder.")
+    if holder and _is_held_elsewhere(holder, path, taken):
+        raise InputError(
+            f"{path.parent}: in use by another run ({who}). Wait for its end, or choose another folder; "
+            f"if it was killed, its lock is free {SILENT_SECONDS:.0f} s later."
+        )
+    if holder:
+        say(f"{path.parent}: {who} ended without giving the folder back; it is taken over.")
+    with writing_to(path.parent):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, msgspec.json.encode(_Holder(os.uname().nodename, os.getpid())), 0)
+        os.fsync(descriptor)
+
+
+def _flock(descriptor: int) -> bool | None:
+    """Whether the system gave us its lock; None on a disk that has none."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _is_held_elsewhere(holder: _Holder, path: Path, taken: bool | None) -> bool:
+    """Whether a holder that the system's lock did not show is alive."""
+    if holder.host == os.uname().nodename:
+        return taken is None and _is_running(holder.process)
+    probe = _beside(path, "part")
+    with writing_to(path.parent):
+        probe.touch()  # gives the time by the clock that stamps the heartbeats
+    try:
+        return probe.stat().st_mtime - path.stat().st_mtime < SILENT_SECONDS
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _read_holder(descriptor: int) -> _Holder | None:
+    try:
+        return msgspec.json.decode(os.pread(descriptor, 4096, 0), type=_Holder)
+    except msgspec.MsgspecError:
+        return None  # free, or just being taken
+
+
+def _beat(descriptor: int, ended: threading.Event) -> None:
+    while not ended.wait(HEARTBEAT_SECONDS):
+        with suppress(OSError):
+            os.utime(descriptor)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -101,16 +240,17 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON, atomically; NaN and infinities are refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_bytes(path, text.encode(errors="backslashreplace"))  # a file name may hold bytes that are no UTF-8
 
 
 def read_json(path: Path) -> Any:
     """Parse a JSON file. Raises InputError that names the file when it is missing or damaged."""
     try:
         return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error}). Restore or remove the file.") from None
 
 
@@ -119,7 +259,7 @@ def check_format(path: Path, found: Any, known: int) -> None:
 
     >>> check_format(Path("tokens/index.json"), found=1, known=1)
     """
-    if not isinstance(found, int) or found < 1:
+    if type(found) is not int or found < 1:
         raise InputError(f"{path}: has no format number, so it was not written by tezgah. Make it anew.")
     if found > known:
         raise InputError(f"{path}: format {found} is newer than format {known} that this tezgah reads. Update tezgah.")
@@ -131,7 +271,7 @@ def fingerprint(value: Any) -> str:
     >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     True
     """
-    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -141,12 +281,24 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync_file(path: Path) -> None:
+def _beside(path: Path, kind: str) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.{kind}")
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True
+
+
+def _sync(path: Path) -> None:
+    """Flush a file's bytes, or a folder's list of names, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-_sync_folder = _sync_file
