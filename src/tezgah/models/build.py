@@ -26,7 +26,7 @@ def build_config(settings: ModelSettings, vocab_size: int) -> CausalConfig:
         stack = gpt2_stack(n_layers, width, n_heads, mlp_width, settings.qkv_bias, settings.dropout)
     else:
         if settings.dropout:
-            raise InputError("[model] dropout: the qwen3 shape has none. Set it to 0, or choose shape = \"gpt2\".")
+            raise InputError('[model] dropout: the qwen3 shape has none. Set it to 0, or choose shape = "gpt2".')
         n_kv_heads = settings.n_kv_heads or n_heads
         if n_heads % n_kv_heads:
             raise InputError(
@@ -58,7 +58,7 @@ def build_model(config: CausalConfig, seed: int) -> CausalLM:
 def _sizes(settings: ModelSettings) -> tuple[int, int, int]:
     named = SIZES[settings.shape]
     if settings.size and settings.size not in named:
-        raise InputError(f"[model] size \"{settings.size}\" is not one of {', '.join(named)} of shape {settings.shape}.")
+        raise InputError(f'[model] size "{settings.size}" is not one of {", ".join(named)} of shape {settings.shape}.')
     layers, width, heads = named.get(settings.size, (None, None, None))
     n_layers, width = settings.n_layers or layers, settings.width or width
     if n_layers is None or width is None:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from tezgah.models.config import CausalConfig
 from tezgah.nn.cache import KVCache
 from tezgah.nn.cross_entropy import SoftmaxSlope, cross_entropy_sum
+from tezgah.nn.precision import widened
 from tezgah.nn.stack import Stack
 
 
@@ -40,7 +41,7 @@ class CausalLM(nn.Module):
         if token_types is not None:
             raise TypeError("a causal model takes no token_types")
         hidden = self.hidden(ids, attention_mask, cache)
-        return F.linear(hidden, self.head_weight()).float()
+        return widened(F.linear(hidden, self.head_weight()))
 
     def next_logits(self, ids: Tensor, cache: KVCache) -> Tensor:
         """Logits of what follows the last of `ids` alone, (batch, vocab), float32; `cache` as in `forward`."""
@@ -48,7 +49,7 @@ class CausalLM(nn.Module):
 
     def hidden(self, ids: Tensor, attention_mask: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
         """The last norm's output, (batch, time, width)."""
-        x = self.embedding(ids).float()  # (batch, time, width)
+        x = widened(self.embedding(ids))  # (batch, time, width)
         if self.positions is not None:
             start = cache.length if cache is not None else 0
             x = x + self.positions.weight[start : start + ids.shape[1]]

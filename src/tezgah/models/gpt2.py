@@ -107,7 +107,11 @@ def key_map(config: CausalConfig) -> list[Entry]:
         entries.append(Joined(f"{theirs}.attn.c_attn.weight", tuple(f"{part}.weight" for part in parts), True))
         biases = tuple(f"{part}.bias" for part in parts)
         entries.append(Joined(f"{theirs}.attn.c_attn.bias", biases, False, zeros=not config.stack.qkv_bias))
-        for projection, name in (("attn.c_proj", "attention.output"), ("mlp.c_fc", "mlp.up"), ("mlp.c_proj", "mlp.down")):
+        for projection, name in (
+            ("attn.c_proj", "attention.output"),
+            ("mlp.c_fc", "mlp.up"),
+            ("mlp.c_proj", "mlp.down"),
+        ):
             entries.append(Transposed(f"{theirs}.{projection}.weight", f"{ours}.{name}.weight"))
             entries.append(Plain(f"{theirs}.{projection}.bias", f"{ours}.{name}.bias"))
     if not config.tied:

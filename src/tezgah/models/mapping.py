@@ -65,7 +65,7 @@ class Joined:
         if self.zeros:
             return {}
         joined = tensor.T if self.transposed else tensor
-        return dict(zip(self.ours, joined.split([sizes[name] for name in self.ours]), strict=True))
+        return dict(zip(self.ours, torch.split(joined, [sizes[name] for name in self.ours]), strict=True))
 
 
 Entry = Plain | Transposed | Joined

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tezgah.nn.precision import widened
+
 IGNORED = -100  # target of a position without a loss
 
 # Logits in a slice: 512 rows of 12,544 ids, 13 MB in bf16, fit a shared cache.
@@ -26,7 +28,7 @@ class SoftmaxSlope(nn.Module):
 
         `answers`, (rows,), holds IGNORED where nothing is predicted: loss and slope are 0 there.
         """
-        scores = logits.float()
+        scores = widened(logits)
         counted = (answers != IGNORED)[:, None]  # (rows, 1)
         answers = answers.clamp_min(0)[:, None]
         top = scores.amax(-1, keepdim=True)
@@ -53,7 +55,7 @@ def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor, softmax_s
     with torch.autocast(rows.device.type, enabled=False):
         weight = weight.to(rows.dtype)
         losses = [
-            F.cross_entropy((part @ weight.T).float(), answer, ignore_index=IGNORED, reduction="sum")
+            F.cross_entropy(widened(part @ weight.T), answer, ignore_index=IGNORED, reduction="sum")
             for part, answer in _slices(rows, answers, weight.shape[0])
         ]
     return torch.stack(losses).sum()
@@ -64,7 +66,7 @@ def _slices(rows: Tensor, answers: Tensor, vocab_size: int) -> Iterator[tuple[Te
     fewest = -(-len(rows) * vocab_size // SLICE_LOGITS)
     count = next((n for n in range(fewest, 4 * fewest) if len(rows) % n == 0), fewest)
     size = -(-len(rows) // count)
-    return zip(rows.split(size), answers.split(size), strict=True)
+    return zip(torch.split(rows, size), torch.split(answers, size), strict=True)
 
 
 class _SlicedLoss(torch.autograd.Function):
@@ -73,7 +75,7 @@ class _SlicedLoss(torch.autograd.Function):
         with torch.autocast(rows.device.type, enabled=False):
             low = weight.to(rows.dtype)
             losses, row_gradients = [], []
-            weight_gradient = torch.zeros_like(weight, dtype=torch.float32)
+            weight_gradient = torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))
             for part, answer in _slices(rows, answers, len(weight)):
                 loss, slope = softmax_slope(part @ low.T, answer)  # (), (slice, vocab)
                 losses.append(loss)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tezgah.nn.config import StackConfig
+from tezgah.nn.precision import widened
 
 
 class RMSNorm(nn.Module):
@@ -17,7 +18,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize `x`, (..., width); returns float32 of the same shape."""
-        x = x.float()
+        x = widened(x)
         return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.epsilon) * self.weight
 
 
@@ -32,7 +33,7 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize `x`, (..., width); returns float32 of the same shape."""
-        return F.layer_norm(x.float(), self.weight.shape, self.weight, self.bias, self.epsilon)
+        return F.layer_norm(widened(x), self.weight.shape, self.weight, self.bias, self.epsilon)
 
 
 def build_norm(config: StackConfig) -> RMSNorm | LayerNorm:

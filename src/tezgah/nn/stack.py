@@ -20,6 +20,8 @@ class Stack(nn.Module):
         self.norm = build_norm(config)
         if config.rope_theta is not None:
             cos, sin = rotary_table(config.head_dim, context_length, config.rope_theta)
+            self.cos: Tensor
+            self.sin: Tensor
             self.register_buffer("cos", cos, persistent=False)
             self.register_buffer("sin", sin, persistent=False)
 
@@ -38,7 +40,7 @@ class Stack(nn.Module):
             x = block(x, rotary, mask, cache)
         if cache is not None:
             cache.advance(time)
-        return self.norm(x)
+        return self.norm(x)  # type: ignore[no-any-return]
 
 
 def _mask(start: int, time: int, padding: Tensor | None, device: torch.device) -> Tensor | None:

@@ -1,0 +1,52 @@
+"""How long a run is: its budget as a number of steps, fixed before step 1."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+from tezgah.training.settings import TrainSettings
+
+BUDGETS = ("steps", "tokens", "epochs", "minutes")
+
+
+def budget_steps(settings: TrainSettings, sequences: int, context_length: int) -> int | None:
+    """Steps of a budget in steps, tokens or epochs; None for minutes, which must be measured.
+
+    >>> budget_steps(TrainSettings(epochs=10, batch_size=2), sequences=18, context_length=256)
+    90
+    """
+    if settings.steps is not None:
+        return settings.steps
+    if settings.tokens is not None:
+        return max(1, round(settings.tokens / (settings.batch_size * context_length)))
+    if settings.epochs is not None:
+        return max(1, round(settings.epochs * sequences / settings.batch_size))
+    return None
+
+
+def steps_in(minutes: float, spent: float, step_seconds: float, reading_seconds: float, reading_steps: int) -> int:
+    """Steps that fit in `minutes` of which `spent` seconds are gone, readings every `reading_steps` (0: ten of them).
+
+    >>> steps_in(minutes=1, spent=0.0, step_seconds=0.5, reading_seconds=1.0, reading_steps=0)
+    100
+    """
+    left = 60 * minutes - spent
+    if reading_steps:
+        return max(1, int(left / (step_seconds + reading_seconds / reading_steps)))
+    return max(1, int((left - 10 * reading_seconds) / step_seconds))
+
+
+def measure_step(step: Callable[[], None], agree: Callable[[float], float], seconds: float = 5.0) -> float:
+    """Median seconds of a step, over about `seconds` and at least three, after two to warm up.
+
+    `agree` makes one process's count everybody's, since a step needs them all.
+    """
+    step()
+    count = int(agree(max(3.0, min(100.0, seconds / _timed(step)))))
+    return statistics.median(_timed(step) for _ in range(count))
+
+
+def _timed(step: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start

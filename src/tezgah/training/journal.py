@@ -1,0 +1,42 @@
+"""`metrics.jsonl`: one object a step, appended as training goes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tezgah.files import write_bytes, writing_to
+
+
+class Journal:
+    """The metrics file of a run, open for appending; rows after `step` are cut first."""
+
+    def __init__(self, run: Path, step: int | None) -> None:
+        self.path = run / "metrics.jsonl"
+        kept = b"".join(_rows_until(self.path, step)) if step is not None else b""
+        write_bytes(self.path, kept)
+        self.file = open(self.path, "ab")  # noqa: SIM115  closed by close()
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append one row; it is in the file when this returns."""
+        with writing_to(self.path):
+            self.file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+            self.file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+def _rows_until(path: Path, step: int) -> list[bytes]:
+    if not path.exists():
+        return []
+    kept = []
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            break  # torn by a kill
+        if row["step"] > step:
+            break
+        kept.append(line)
+    return kept

@@ -1,0 +1,157 @@
+"""One optimizer for the whole model: Muon for hidden matrices, AdamW for the rest.
+
+Muon (Jordan et al. 2024): the step of a matrix is its momentum, orthogonalized. The iteration is
+Polar Express (Amsel et al. 2025, arXiv 2505.16932), whose coefficients fall step by step. AdamW
+is torch's own.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
+
+from tezgah.training.settings import TrainSettings
+
+# Polar Express, five steps (arXiv 2505.16932, algorithm 1; safety factor 2e-2, cushion 2).
+POLAR_EXPRESS = (
+    (8.156554524902461, -22.48329292557795, 15.878769915207462),
+    (4.042929935166739, -2.808917465908714, 0.5000178451051316),
+    (3.8916678022926607, -2.772484153217685, 0.5060648178503393),
+    (3.285753657755655, -2.3681294933425376, 0.46449024233003106),
+    (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
+)
+
+
+def build_optimizer(
+    model: nn.Module, settings: TrainSettings, orthogonal_dtype: torch.dtype = torch.float32
+) -> "MuonAdamW":
+    """The optimizer of `settings` over every parameter of `model`, each in exactly one group.
+
+    Muon takes the blocks' matrices. Weight decay is for matrices; with Muon, embeddings and head
+    have none. `orthogonal_dtype` is the precision of Muon's products.
+    """
+    hidden, tables, small = [], [], []
+    for name, parameter in model.named_parameters():
+        if parameter.ndim < 2:
+            small.append((name, parameter))
+        elif settings.optimizer == "muon" and ".blocks." in f".{name}":
+            hidden.append((name, parameter))
+        else:
+            tables.append((name, parameter))
+    decay = 0.0 if settings.optimizer == "muon" else settings.weight_decay
+    adam = {"algorithm": "adamw", "lr": settings.learning_rate, "betas": (settings.beta1, settings.beta2)}
+    muon = {"algorithm": "muon", "lr": settings.muon_learning_rate, "momentum": settings.momentum}
+    groups = [
+        {**muon, "params": hidden, "weight_decay": settings.weight_decay},
+        {**adam, "params": tables, "weight_decay": decay},
+        {**adam, "params": small, "weight_decay": 0.0},
+    ]
+    optimizer = MuonAdamW([group for group in groups if group["params"]], orthogonal_dtype)
+    owned = sum(len(group["params"]) for group in optimizer.param_groups)
+    assert owned == len(list(model.parameters())), "every parameter belongs to exactly one group"
+    return optimizer
+
+
+class MuonAdamW(torch.optim.Optimizer):
+    """Groups with `algorithm` "muon" (matrices) or "adamw"; `peak_lr` remembers the schedule's height."""
+
+    def __init__(self, groups: Iterable[dict[str, Any]], orthogonal_dtype: torch.dtype) -> None:
+        super().__init__(groups, {"weight_decay": 0.0})
+        self.orthogonal_dtype = orthogonal_dtype
+        for group in self.param_groups:
+            group["peak_lr"] = group["lr"]
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Take one step with the gradients at hand; parameters without one are left alone."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters:
+                (self._muon if group["algorithm"] == "muon" else self._adamw)(group, parameters)
+        return loss
+
+    def _muon(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        for same in _by_shape(parameters):
+            gradients = _gradients(same)
+            buffers = [self._state(parameter)["momentum"] for parameter in same]
+            torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
+            updates = torch._foreach_lerp(gradients, buffers, group["momentum"])  # Nesterov's look ahead
+            turned = orthogonalize(torch.stack(updates).to(self.orthogonal_dtype)).to(same[0].dtype)
+            rows, columns = same[0].shape
+            torch._foreach_mul_(same, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_add_(same, list(turned.unbind()), alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
+
+    def _adamw(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        states = [self._state(parameter, moments=2) for parameter in parameters]
+        adamw(
+            parameters,
+            _gradients(parameters),
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            [state["step"] for state in states],
+            fused=parameters[0].device.type in ("cpu", "cuda", "mps"),
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=1e-8,
+            maximize=False,
+        )
+
+    def _state(self, parameter: Tensor, moments: int = 1) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = self.state[parameter]
+        if not state and moments == 1:
+            state["momentum"] = torch.zeros_like(parameter)
+        elif not state:
+            state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        return state
+
+    def named_state(self) -> dict[str, Tensor]:
+        """Every state tensor as `<parameter name>/<state name>`."""
+        return {
+            f"{name}/{key}": value
+            for group in self.param_groups
+            for name, parameter in zip(group["param_names"], group["params"], strict=True)
+            for key, value in self.state[parameter].items()
+        }
+
+    def load_named_state(self, tensors: dict[str, Tensor]) -> None:
+        """Take back what `named_state` gave. Raises KeyError where a tensor is missing."""
+        for group in self.param_groups:
+            for name, parameter in zip(group["param_names"], group["params"], strict=True):
+                for key, value in self._state(parameter, 1 if group["algorithm"] == "muon" else 2).items():
+                    value.copy_(tensors[f"{name}/{key}"])
+
+
+def orthogonalize(matrices: Tensor) -> Tensor:
+    """The nearest semi-orthogonal matrix of each of `matrices`, (count, rows, columns), nearly.
+
+    Polar Express: singular values end within a few percent of 1; same shape and precision.
+    """
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices  # the smaller side first: its square is the cheaper one
+    x = x / (x.norm(dim=(1, 2), keepdim=True) * 1.02 + 1e-6)
+    for a, b, c in POLAR_EXPRESS:
+        square = x @ x.mT  # (count, rows, rows)
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
+
+
+def _gradients(parameters: list[Tensor]) -> list[Tensor]:
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+
+def _by_shape(parameters: list[Tensor]) -> list[list[Tensor]]:
+    shapes: dict[torch.Size, list[Tensor]] = {}
+    for parameter in parameters:
+        shapes.setdefault(parameter.shape, []).append(parameter)
+    return list(shapes.values())

@@ -1,0 +1,111 @@
+"""Where training happens: device, precision, threads, compiler."""
+
+import os
+import platform
+import shutil
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tezgah.console import warn
+from tezgah.errors import InputError
+from tezgah.training.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device and how its arithmetic is done; `autocast` is None in full precision."""
+
+    device: torch.device
+    autocast: torch.dtype | None
+    threads: int
+    compiled: bool
+
+    @property
+    def matrix_dtype(self) -> torch.dtype:
+        """The precision of matrix products."""
+        return self.autocast or torch.float32
+
+    def precision(self) -> torch.autocast:
+        """A context in which matrix products run in this place's precision."""
+        dtype = self.autocast or torch.bfloat16
+        return torch.autocast(self.device.type, dtype=dtype, enabled=self.autocast is not None)
+
+    def tensors(self, *arrays: NDArray[np.int64]) -> tuple[torch.Tensor, ...]:
+        """The arrays on the device."""
+        return tuple(torch.from_numpy(array).to(self.device, non_blocking=True) for array in arrays)
+
+    def environment(self) -> dict[str, str | int]:
+        """What the bits of a result depend on besides the recipe."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else platform.machine()
+        return {
+            "torch": torch.__version__,
+            "device": f"{self.device.type} {name}",
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "threads": self.threads,
+            "precision": str(self.matrix_dtype).removeprefix("torch."),
+            "compiled": int(self.compiled),
+        }
+
+
+def choose_place(settings: TrainSettings, local_rank: int = 0) -> Place:
+    """The place that `settings` name, or the best one here where they say "auto".
+
+    Raises InputError when the device asked for is not there.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    kind = next(kind for kind, there in available.items() if there) if settings.device == "auto" else settings.device
+    if not available[kind]:
+        raise InputError(f'[train] device = "{kind}": there is none here. Use "auto" or "cpu".')
+    device = torch.device(kind, local_rank) if kind == "cuda" else torch.device(kind)
+    threads = settings.threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0])
+    torch.set_num_threads(threads)
+    low = settings.precision == "bf16" or (settings.precision == "auto" and multiplies_bf16_faster(kind))
+    return Place(device, torch.bfloat16 if low else None, threads, settings.compile and _compiles(kind))
+
+
+def multiplies_bf16_faster(kind: str) -> bool:
+    """Whether the hardware has bf16 products; stated by it, never timed, so that it cannot vary."""
+    if kind == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if kind == "cpu":
+        tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
+        return any(getattr(torch.cpu, test)() for test in tests if hasattr(torch.cpu, test))
+    return False
+
+
+def _compiles(kind: str) -> bool:
+    """Whether torch.compile works here; says so where it does not, and training goes on without."""
+    compiler = os.environ.get("CXX") or next(filter(shutil.which, ("g++", "clang++", "c++")), None)
+    if kind == "mps" or (kind == "cpu" and compiler is None):
+        warn(f"training runs uncompiled, which is slower: no C++ compiler for {kind}.")
+        return False
+    try:
+        torch.compile(torch.sin)(torch.ones(2, device=kind))
+    except Exception as error:  # noqa: BLE001  whatever the compiler raises, training can do without it
+        warn(f"training runs uncompiled, which is slower: torch.compile failed ({str(error).splitlines()[0]}).")
+        return False
+    return True
+
+
+def matrix_rate(place: Place) -> float:
+    """The best rate of a square matrix product here, n = 1,024, 2,048, 4,096, in FLOP/s.
+
+    On a GPU or a large CPU this takes a moment, on two cores about two seconds.
+    """
+    best = 0.0
+    for n in (1024, 2048, 4096):
+        a = torch.ones(n, n, device=place.device, dtype=place.matrix_dtype)
+        seconds = min(_timed_product(a) for _ in range(3))
+        best = max(best, 2 * n**3 / seconds)
+    return best
+
+
+def _timed_product(a: torch.Tensor) -> float:
+    start = time.perf_counter()
+    product = a @ a
+    float(product[0, 0])  # waits for an asynchronous device
+    return time.perf_counter() - start

@@ -1,0 +1,57 @@
+"""The transformer's parts against torch's and transformers' own."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tezgah.nn.attention import _explicit_causal, attend
+from tezgah.nn.cross_entropy import IGNORED, SoftmaxSlope, cross_entropy_sum
+from tezgah.nn.mlp import gelu_tanh
+from tezgah.nn.norms import RMSNorm
+from tezgah.nn.positions import rotary_table, rotate
+
+
+def test_rotary_equals_transformers_llama():
+    theirs = pytest.importorskip("transformers.models.llama.modeling_llama")
+    q = torch.randn(2, 3, 5, 8)
+    cos, sin = rotary_table(8, 5)
+    expected, _ = theirs.apply_rotary_pos_emb(q, q, torch.cat((cos, cos), -1)[None], torch.cat((sin, sin), -1)[None])
+    torch.testing.assert_close(rotate(q, cos, sin), expected)
+
+
+def test_gelu_by_sigmoid_equals_torch_and_its_gradient():
+    x = torch.linspace(-8, 8, 2001, dtype=torch.float32, requires_grad=True)
+    (ours,) = torch.autograd.grad(gelu_tanh(x).sum(), x)
+    (theirs,) = torch.autograd.grad(F.gelu(x, approximate="tanh").sum(), x)
+    torch.testing.assert_close(gelu_tanh(x), F.gelu(x, approximate="tanh"), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_rms_norm_equals_torch():
+    norm, x = RMSNorm(16, 1e-6), torch.randn(3, 5, 16)
+    with torch.no_grad():
+        norm.weight.normal_()
+    torch.testing.assert_close(norm(x), F.rms_norm(x, (16,), norm.weight, 1e-6))
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+def test_explicit_attention_equals_torchs_fused_kernel(kv_heads):
+    q, k, v = torch.randn(2, 4, 7, 8), torch.randn(2, kv_heads, 7, 8), torch.randn(2, kv_heads, 7, 8)
+    torch.testing.assert_close(_explicit_causal(q, k, v, 0.0), attend(q, k, v))
+
+
+def test_sliced_loss_and_its_gradients_equal_torchs(monkeypatch):
+    monkeypatch.setattr("tezgah.nn.cross_entropy.SLICE_LOGITS", 50)  # seven slices
+    hidden = torch.randn(2, 7, 6, requires_grad=True)
+    weight = torch.randn(11, 6, requires_grad=True)
+    targets = torch.randint(0, 11, (2, 7))
+    targets[0, 3] = IGNORED
+    ours = cross_entropy_sum(hidden, weight, targets, SoftmaxSlope())
+    theirs = F.cross_entropy((hidden @ weight.T).flatten(0, 1), targets.flatten(), reduction="sum")
+    torch.testing.assert_close(ours, theirs)
+    for mine, expected in zip(
+        torch.autograd.grad(3 * ours, (hidden, weight)), torch.autograd.grad(3 * theirs, (hidden, weight)), strict=True
+    ):
+        torch.testing.assert_close(mine, expected)
+    with torch.no_grad():
+        torch.testing.assert_close(cross_entropy_sum(hidden, weight, targets, SoftmaxSlope()), theirs)

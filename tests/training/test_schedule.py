@@ -1,0 +1,34 @@
+"""The learning rate against transformers' schedules."""
+
+import pytest
+import torch
+
+from tezgah.training.schedule import learning_rate_factor
+from tezgah.training.settings import TrainSettings
+
+
+def theirs(make, **arguments):
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    schedule = make(optimizer, **arguments)
+    return [rate for step in range(50) for rate in [schedule.lr_lambdas[0](step)]]
+
+
+def test_cosine_is_transformers_after_warm_up():
+    transformers = pytest.importorskip("transformers")
+    settings = TrainSettings(schedule="cosine", warmup_steps=0)
+    expected = theirs(transformers.get_cosine_schedule_with_warmup, num_warmup_steps=0, num_training_steps=50)
+    ours = [learning_rate_factor(step, 50, settings) for step in range(1, 51)]
+    assert ours == pytest.approx(expected)
+
+
+def test_wsd_rises_stays_and_falls():
+    settings = TrainSettings(warmup_steps=10, decay_ratio=0.4, final_ratio=0.1)
+    factors = [learning_rate_factor(step, 100, settings) for step in range(1, 101)]
+    assert factors[:10] == pytest.approx([(n + 1) / 10 for n in range(10)])
+    assert factors[10:60] == [1.0] * 50
+    assert factors[60:] == pytest.approx([0.1 + 0.9 * (40 - n) / 40 for n in range(40)])
+
+
+def test_a_run_shorter_than_its_warm_up_still_reaches_the_peak():
+    assert learning_rate_factor(3, 3, TrainSettings(warmup_steps=20)) == 1.0
