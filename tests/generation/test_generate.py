@@ -68,3 +68,11 @@ def test_candidates_come_in_order_and_do_not_depend_on_how_many(model, byte_toke
 def test_nonsense_is_refused_by_name(model, byte_tokenizer, field, value):
     with pytest.raises(InputError, match=f"^{field} is "):
         generate(model, byte_tokenizer, "a", **{field: value})
+
+
+def test_ids_that_the_tokenizer_lacks_are_never_chosen(history, byte_tokenizer):
+    padded = history(320, 64)
+    with torch.no_grad():
+        padded.table[:, 257:] += 50
+    for temperature in (0.0, 1.0):
+        assert generate(padded, byte_tokenizer, "ab", 20, temperature)[0].startswith("ab")

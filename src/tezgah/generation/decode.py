@@ -26,12 +26,14 @@ def generate_ids(
     rows: Sequence[int] = range(1),
     separator_id: int | None = None,
     is_finished: Callable[[list[int]], bool] | None = None,
+    vocab_size: int | None = None,
 ) -> list[list[int]]:
     """The new ids of each of `rows`, in their order, without the prompt and without the separator.
 
     A row is the name of a random stream: range(25, 50) gives the second half of what range(50)
     gives. A row ends at `separator_id`, when `is_finished` says so of its new ids, or after
-    `max_new_tokens`; rows that have ended leave the batch.
+    `max_new_tokens`; rows that have ended leave the batch. With a `vocab_size` only ids below it
+    are chosen: a model may have more ids than its tokenizer, to fill a round number.
     """
     _check(model, prompt, max_new_tokens)
     completions: list[list[int]] = [[] for _ in rows]
@@ -39,7 +41,8 @@ def generate_ids(
         batch = _Batch(model, prompt, len(rows), max_new_tokens)
         active = list(range(len(rows)))  # places in `rows` that have not ended
         for position in range(max_new_tokens):
-            ids = sample(batch.logits, sampling, [rows[place] for place in active], position)  # (active,)
+            logits = batch.logits[:, :vocab_size]  # (active, vocab_size)
+            ids = sample(logits, sampling, [rows[place] for place in active], position)  # (active,)
             going = []  # indices into `active`
             for index, (place, new_id) in enumerate(zip(active, ids.tolist(), strict=True)):
                 if new_id == separator_id:

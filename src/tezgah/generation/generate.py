@@ -48,6 +48,8 @@ def generate(
     def is_finished(new_ids: list[int]) -> bool:
         return until == "block" and ends_block(tokenizer.decode(new_ids))
 
-    completions = generate_ids(model, ids, max_new_tokens, sampling, range(n), tokenizer.separator_id, is_finished)
+    completions = generate_ids(
+        model, ids, max_new_tokens, sampling, range(n), tokenizer.separator_id, is_finished, tokenizer.vocab_size
+    )
     texts = [tokenizer.decode(new_ids) for new_ids in completions]
     return [prompt + (first_block(text) if until == "block" else text) for text in texts]
