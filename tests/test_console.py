@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tezgah import console
-from tezgah.console import progress, say, warn
+from tezgah.console import heard_by, progress, say, warn
 
 
 class Clock:
@@ -94,6 +94,19 @@ def test_messages_go_to_stderr(capsys):
     say("one")
     warn("two")
     assert capsys.readouterr() == ("", "one\nwarning: two\n")
+
+
+def test_what_is_said_is_heard_while_one_listens(capsys):
+    heard: list[tuple[str, str]] = []
+    say("before")
+    with pytest.raises(ZeroDivisionError), heard_by(lambda kind, message: heard.append((kind, message))):
+        say("one")
+        warn("two")
+        with progress("training", total=1, unit="steps") as bar:
+            bar.advance(1)
+        1 / 0
+    say("after")
+    assert heard == [("message", "one"), ("warning", "two")]
 
 
 def test_a_terminal_shows_a_bar_with_rate_and_note():

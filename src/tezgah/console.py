@@ -5,8 +5,9 @@ Results go to stdout and are printed by the command line alone.
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,15 +17,35 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 30.0  # between two lines where there is no terminal
 
+Listener = Callable[[str, str], None]  # takes the kind, "message" or "warning", and the text
+_listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
+
 
 def say(message: str) -> None:
     """One line of information."""
     print(message, file=sys.stderr, flush=True)
+    _tell("message", message)
 
 
 def warn(message: str) -> None:
     """One line the user should not miss; work goes on."""
     print(f"warning: {message}", file=sys.stderr, flush=True)
+    _tell("warning", message)
+
+
+@contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """While the block runs, `listener` too is given what is said, each line with its kind."""
+    before = _listeners.set((*_listeners.get(), listener))
+    try:
+        yield
+    finally:
+        _listeners.reset(before)
+
+
+def _tell(kind: str, message: str) -> None:
+    for listener in _listeners.get():
+        listener(kind, message)
 
 
 class Progress(Protocol):
@@ -114,7 +135,8 @@ class _Lines:
         self._say(f"{standing(self.done, self.total, self.unit, rate)}, took {duration(seconds)}")
 
     def _say(self, text: str) -> None:
-        say(f"{self.title}: {text}{', ' + self.note if self.note else ''}")
+        line = f"{self.title}: {text}{', ' + self.note if self.note else ''}"
+        print(line, file=sys.stderr, flush=True)  # passing, so no listener is told
 
 
 @contextmanager
