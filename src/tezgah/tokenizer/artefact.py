@@ -1,0 +1,187 @@
+"""The file a tokenizer is: `tokenizer.json`, made here or read from what others left.
+
+Its text alone decides every id, so its SHA-256 names the tokenizer. What would change ids
+behind the user's back (truncation, padding, random dropout of merges) is taken out on reading.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tezgah.errors import InputError
+from tezgah.files import read_json
+from tezgah.tokenizer.pretokenize import pre_tokenizer
+from tezgah.tokenizer.settings import Split
+
+SEPARATOR = "<|endoftext|>"
+COMMON_SEPARATORS = (SEPARATOR, "</s>", "[SEP]")
+VOCABULARY_AND_MERGES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
+
+
+class Artefact(NamedTuple):
+    """The text of a `tokenizer.json`, and the token that stands between documents."""
+
+    text: str
+    separator: str
+
+
+class AddedToken(msgspec.Struct, frozen=True):
+    """A token found in raw text before the model sees it; a special one never is, by us."""
+
+    id: int
+    content: str
+    special: bool = False
+
+
+class Model(msgspec.Struct, frozen=True):
+    """The entries of a vocabulary: with their ids, or in their order with scores (Unigram)."""
+
+    vocab: dict[str, int] | list[tuple[str, float]]
+
+
+class File(msgspec.Struct, frozen=True):
+    """What we look up in a `tokenizer.json`; the engine reads the rest."""
+
+    model: Model
+    added_tokens: list[AddedToken] = []
+    decoder: dict[str, Any] | None = None
+
+    def ids(self) -> dict[str, int]:
+        """Every token with its id."""
+        vocab = self.model.vocab
+        ids = dict(vocab) if isinstance(vocab, dict) else {token: rank for rank, (token, _) in enumerate(vocab)}
+        return ids | {token.content: token.id for token in self.added_tokens}
+
+    def is_byte_level(self) -> bool:
+        """Whether the strings of the vocabulary stand for bytes, as in `bytelevel.py`."""
+        decoder = self.decoder or {}
+        return "ByteLevel" in [part.get("type") for part in (decoder, *decoder.get("decoders", ()))]
+
+
+def byte_level_bpe(vocab: dict[str, int], merges: list[tuple[str, str]], split: Split, separator: str) -> str:
+    """The text of the `tokenizer.json` of a byte-level BPE."""
+    return _text(
+        {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": [_special(vocab[separator], separator)],
+            "normalizer": None,
+            "pre_tokenizer": pre_tokenizer(split),
+            "post_processor": None,
+            "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+            "model": {
+                "type": "BPE",
+                "dropout": None,
+                "unk_token": None,
+                "continuing_subword_prefix": None,
+                "end_of_word_suffix": None,
+                "fuse_unk": False,
+                "byte_fallback": False,
+                "ignore_merges": False,
+                "vocab": dict(sorted(vocab.items(), key=lambda entry: entry[1])),
+                "merges": [list(merge) for merge in merges],
+            },
+        }
+    )
+
+
+def read_artefact(path: Path) -> Artefact:
+    """The tokenizer at `path`: a `tokenizer.json`, a folder with it, or with GPT-2's two files.
+
+    Raises InputError when it is missing or damaged, or has no token to set between documents.
+    """
+    if not path.is_dir():
+        return _read_tokenizer_json(path, path.parent)
+    if (path / "tokenizer.json").exists():
+        return _read_tokenizer_json(path / "tokenizer.json", path)
+    for vocabulary, merges in VOCABULARY_AND_MERGES:
+        if (path / vocabulary).exists() or (path / merges).exists():
+            return _read_vocabulary_and_merges(path / vocabulary, path / merges)
+    raise InputError(
+        f"{path}: holds no tokenizer. Give a folder with tokenizer.json, or with encoder.json and vocab.bpe."
+    )
+
+
+def parse(text: str) -> File:
+    """The looked-up parts of a `tokenizer.json` that was read before."""
+    return msgspec.json.decode(text, type=File)
+
+
+def _read_tokenizer_json(path: Path, folder: Path) -> Artefact:
+    data = read_json(path)
+    try:
+        file = msgspec.convert(data, File)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: not a tokenizer.json ({error}). Restore the file, or train it anew.") from error
+    separator = _separator(file, folder)
+    changed = _made_exact(data, file, separator)
+    return Artefact(path.read_text("utf-8") if changed == data else _text(changed), separator)
+
+
+def _made_exact(data: dict[str, Any], file: File, separator: str) -> dict[str, Any]:
+    """The file without what changes ids at random or by length, and with its separator special."""
+    special = _special(file.ids()[separator], separator)
+    added = [token for token in data.get("added_tokens", []) if token["content"] != separator or token.get("special")]
+    if all(token["content"] != separator for token in added):
+        added = sorted([*added, special], key=lambda token: int(token["id"]))
+    model = data["model"] | ({"dropout": None} if "dropout" in data["model"] else {})
+    return data | {"truncation": None, "padding": None, "added_tokens": added, "model": model}
+
+
+def _separator(file: File, folder: Path) -> str:
+    """The end-of-text token that `tokenizer_config.json` names, else the first usual name in the vocabulary."""
+    config_path = folder / "tokenizer_config.json"
+    config = read_json(config_path) if config_path.exists() else {}
+    named = config.get("eos_token") if isinstance(config, dict) else None
+    if isinstance(named, dict):
+        named = named.get("content")
+    ids = file.ids()
+    for name in (named, *COMMON_SEPARATORS):
+        if isinstance(name, str) and name in ids:
+            return name
+    raise InputError(
+        f"{folder}: the tokenizer has no token to set between documents (none of {', '.join(COMMON_SEPARATORS)}). "
+        'Name one of its tokens as "eos_token" in tokenizer_config.json.'
+    )
+
+
+def _read_vocabulary_and_merges(vocabulary: Path, merges: Path) -> Artefact:
+    """GPT-2's own two files: a JSON map from token to id, and one merge a line."""
+    try:
+        vocab = msgspec.convert(read_json(vocabulary), dict[str, int])
+    except msgspec.ValidationError as error:
+        raise InputError(f"{vocabulary}: not a map from token to id ({error}). Restore the file.") from error
+    if SEPARATOR not in vocab:
+        raise InputError(f"{vocabulary}: has no {SEPARATOR}, the token to set between documents. Add it to the file.")
+    return Artefact(byte_level_bpe(vocab, _read_merges(merges, vocab), "gpt2", SEPARATOR), SEPARATOR)
+
+
+def _read_merges(path: Path, vocab: dict[str, int]) -> list[tuple[str, str]]:
+    try:
+        lines = path.read_text("utf-8").split("\n")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file. It belongs beside the vocabulary.") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error}). Restore the file.") from error
+    merges = []
+    for number, line in enumerate(lines, start=1):
+        if not line or (number == 1 and line.startswith("#version")):
+            continue
+        left, _, right = line.rstrip("\r").partition(" ")
+        for token in (left, right, left + right):
+            if token not in vocab:
+                raise InputError(f"{path}: line {number:,}: {token!r} is not in the vocabulary. Restore both files.")
+        merges.append((left, right))
+    return merges
+
+
+def _special(token_id: int, content: str) -> dict[str, Any]:
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    return {"id": token_id, "content": content, **flags, "special": True}
+
+
+def _text(data: dict[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False, indent=2) + "\n"

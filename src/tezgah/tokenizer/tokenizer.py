@@ -1,0 +1,150 @@
+"""A tokenizer: text to ids and back, exactly, with one token that no text can spell."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tezgah.console import warn
+from tezgah.errors import InputError
+from tezgah.files import write_json, write_text
+from tezgah.tokenizer.artefact import SEPARATOR, Artefact, byte_level_bpe, parse, read_artefact
+from tezgah.tokenizer.bytelevel import token_bytes
+from tezgah.tokenizer.engine import Encoder, train_bpe
+from tezgah.tokenizer.settings import Split
+from tezgah.tokenizer.texts import strings
+
+SMALLEST_VOCABULARY = 257  # the separator and the 256 bytes
+UTF8_BYTES = {bytes([each]) for each in (*range(0xC0), *range(0xC2, 0xF5))}  # the others are in no UTF-8 text
+CHUNK_CHARACTERS = 4_000_000  # encoded at once: the engine holds about 50 bytes a character meanwhile
+
+
+class Tokenizer:
+    """What a `tokenizer.json` does to text.
+
+    `vocab_size` counts ids up to the largest; `separator_id` stands between documents and is
+    never found inside one; `hash` is the SHA-256 of the `tokenizer.json` that `save` writes.
+    """
+
+    def __init__(self, artefact: Artefact) -> None:
+        file = parse(artefact.text)
+        self.json = artefact.text
+        self.hash = hashlib.sha256(artefact.text.encode()).hexdigest()
+        self.separator = artefact.separator
+        self._encoder = Encoder(artefact.text)
+        vocabulary = self._encoder.vocabulary()
+        self.separator_id = vocabulary[artefact.separator]
+        self.vocab_size = max(vocabulary.values()) + 1
+        self._bytes: list[bytes | None] | None = None
+        if file.is_byte_level():
+            self._bytes = [None] * self.vocab_size
+            for token, token_id in vocabulary.items():
+                self._bytes[token_id] = token_bytes(token)
+            for added in file.added_tokens:
+                self._bytes[added.id] = added.content.encode()
+
+    @classmethod
+    def train(cls, texts: Iterable[Any], vocab_size: int = 8192, split: Split = "gpt2") -> Self:
+        """A byte-level BPE learned from texts: strings, Arrow string arrays, or batches with a `text` column.
+
+        The same texts give the same tokenizer. Raises InputError when they support fewer ids than asked.
+
+        >>> tokenizer = Tokenizer.train(["su su su"], vocab_size=259)
+        >>> tokenizer.decode(tokenizer.encode("su sus"))
+        'su sus'
+        """
+        if vocab_size < SMALLEST_VOCABULARY:
+            raise InputError(
+                f"tokenizer.vocab_size: {vocab_size:,} is too small: {SEPARATOR} and the 256 bytes take "
+                f"{SMALLEST_VOCABULARY}. Set it to {SMALLEST_VOCABULARY} or more."
+            )
+        vocab, merges = train_bpe(strings(texts), vocab_size, split, SEPARATOR)
+        if len(vocab) < vocab_size:
+            raise InputError(
+                f"tokenizer.vocab_size: {vocab_size:,} cannot be reached: the training texts support {len(vocab):,} "
+                f"ids. Set it to {len(vocab):,} or less, or add text."
+            )
+        return cls(Artefact(byte_level_bpe(vocab, merges, split, SEPARATOR), SEPARATOR))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The tokenizer in a `tokenizer.json`, in a folder that holds one, or in GPT-2's two files in a folder."""
+        path = Path(path)
+        artefact = read_artefact(path)
+        try:
+            tokenizer = cls(artefact)
+        except ValueError as error:
+            raise InputError(
+                f"{path}: not a usable tokenizer ({error}). Restore it, or train it anew."
+            ) from error
+        if tokenizer._bytes is not None:
+            held = {token for token in tokenizer._bytes if token is not None and len(token) == 1}
+            if missing := UTF8_BYTES - held:
+                warn(f"{path}: the vocabulary lacks {len(missing)} of UTF-8's bytes; text that has them loses them.")
+        return tokenizer
+
+    def encode(self, text: str) -> NDArray[np.int32]:
+        """The ids of a text, (tokens,). No separator is added, and none is found in the text."""
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Iterable[Any]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The ids of many texts in one array, and where each text's begin and the last's end.
+
+        Returns ids, (tokens,), and offsets, (rows + 1,): text i is ids[offsets[i]:offsets[i + 1]].
+        """
+        chunks = [self._encoder.encode(chunk) for chunk in _chunks(strings(texts))]
+        ids = np.concatenate([ids for ids, _ in chunks] or [np.empty(0, np.int32)])  # (tokens,)
+        counts = np.concatenate([counts for _, counts in chunks] or [np.empty(0, np.int64)])  # (rows,)
+        if (ids == self.separator_id).any():
+            raise InputError(
+                f"a text spells {self.separator!r}, and this tokenizer's own rules turn it into the separator. "
+                "Take it out of the text, or use another tokenizer."
+            )
+        return ids, np.concatenate([[0], counts.cumsum()])
+
+    def decode(self, ids: ArrayLike) -> str:
+        """The text of ids; bytes that are no UTF-8 become U+FFFD, the separator is spelled out."""
+        return self.decode_bytes(ids).decode(errors="replace")
+
+    def decode_bytes(self, ids: ArrayLike) -> bytes:
+        """The exact bytes of ids."""
+        wanted = np.asarray(ids, dtype=np.int64).ravel().tolist()
+        if unknown := [each for each in wanted if not 0 <= each < self.vocab_size]:
+            raise InputError(f"id {unknown[0]:,} is not in the vocabulary of {self.vocab_size:,} ids.")
+        if self._bytes is None:
+            return self._encoder.decode(wanted).encode()
+        return b"".join([self._bytes[each] or b"" for each in wanted])  # an id that no token has is nothing
+
+    def save(self, folder: str | Path, model_max_length: int | None = None) -> None:
+        """Write `tokenizer.json` and the `tokenizer_config.json` that `transformers` needs to open it.
+
+        `model_max_length` is the context length of the model it goes with, in tokens.
+        """
+        folder = Path(folder)
+        write_text(folder / "tokenizer.json", self.json)
+        config = {
+            "tokenizer_class": "PreTrainedTokenizerFast",  # any other class would replace the split by its own
+            "bos_token": self.separator,
+            "eos_token": self.separator,
+            "clean_up_tokenization_spaces": False,
+        }
+        if model_max_length is not None:
+            config["model_max_length"] = model_max_length
+        write_json(folder / "tokenizer_config.json", config)
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Lists of texts of about CHUNK_CHARACTERS together."""
+    chunk: list[str] = []
+    characters = 0
+    for text in texts:
+        chunk.append(text)
+        characters += len(text)
+        if characters >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
