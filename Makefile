@@ -21,7 +21,7 @@ setup: .venv/ready
 	$(PYTHON) -m venv .venv
 	grep -v '^torch==' constraints.txt > .venv/constraints.txt
 	$(BIN)/pip install --quiet --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
-	$(BIN)/pip install --quiet -c .venv/constraints.txt hatchling
+	$(BIN)/pip install --quiet -c .venv/constraints.txt 'setuptools>=77'
 	$(BIN)/pip install --quiet -c .venv/constraints.txt --no-build-isolation -e '.[dev]'
 	touch $@
 
