@@ -15,13 +15,13 @@ BIN := .venv/bin
 
 setup: .venv/ready
 
-# torch goes first and alone: a range would take the newest build, whatever its size.
+# torch goes before the rest and alone: a range would take the newest build, whatever its size.
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("tezgah needs Python 3.11 to 3.13; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	grep -v '^torch==' constraints.txt > .venv/constraints.txt
-	$(BIN)/pip install --quiet --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
 	$(BIN)/pip install --quiet -c .venv/constraints.txt 'setuptools>=77'
+	$(BIN)/pip install --quiet --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
 	$(BIN)/pip install --quiet -c .venv/constraints.txt --no-build-isolation -e '.[dev]'
 	touch $@
 
