@@ -102,6 +102,20 @@ def test_a_kill_while_a_folder_is_filled_leaves_the_one_before(tmp_path):
     assert (tmp_path / "model" / "weights").read_text() == "before"
 
 
+def test_whoever_locks_a_run_meets_whole_files_alone(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = f"{dead.pid}.part"
+    write_text(tmp_path / "checkpoints" / "step-000200" / "weights", "whole")
+    write_text(tmp_path / "checkpoints" / f".step-000400.{left}" / f".weights.{left}", "half")
+    write_text(tmp_path / f".model.{dead.pid}.old" / "weights", "moved aside")
+    write_text(tmp_path / f".metrics.jsonl.{left}", "half")
+    with files.locked(tmp_path):
+        assert names(tmp_path) == [".lock", "checkpoints", "model"]
+        assert names(tmp_path / "checkpoints") == ["step-000200"]
+        assert (tmp_path / "model" / "weights").read_text() == "moved aside"
+
+
 def test_a_kill_between_the_two_renames_loses_nothing(tmp_path):
     write_text(tmp_path / "model" / "weights", "before")
     run_and_die(

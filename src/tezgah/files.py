@@ -25,6 +25,7 @@ from tezgah.errors import InputError
 HEARTBEAT_SECONDS = 10.0
 SILENT_SECONDS = 120.0  # network disks show a file's time up to 60 s late
 
+_LEFTOVER = re.compile(r"\.(.+)\.(\d+)\.(part|old)", re.DOTALL)  # name, process, kind; see _beside
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
 
@@ -87,19 +88,25 @@ def remove_leftovers(path: Path) -> None:
 
     Those of another process that still runs are left alone.
     """
-    if not path.parent.is_dir():
-        return
-    ours = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.(part|old)")
-    for left in path.parent.iterdir():
-        match = ours.fullmatch(left.name)
-        if not match or (int(match[1]) != os.getpid() and _is_running(int(match[1]))):
+    for left in list(path.parent.iterdir()):
+        match = _LEFTOVER.fullmatch(left.name)
+        if not match or match[1] != path.name:
             continue
-        if match[2] == "old" and not path.exists():  # ended between the two renames
+        if int(match[2]) != os.getpid() and _is_running(int(match[2])):
+            continue
+        if match[3] == "old" and not path.exists():  # ended between the two renames
             os.replace(left, path)
         elif left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.unlink(missing_ok=True)
+
+
+def remove_all_leftovers(folder: Path) -> None:
+    """Remove what killed writers left anywhere below `folder`, as `remove_leftovers` does for one place."""
+    for inner, folders, files in os.walk(folder):
+        for match in filter(None, map(_LEFTOVER.fullmatch, (*folders, *files))):
+            remove_leftovers(Path(inner, match[1]))
 
 
 @contextmanager
@@ -147,6 +154,8 @@ class _Holder(msgspec.Struct, frozen=True):
 def locked(folder: Path) -> Iterator[None]:
     """Keep every other process out of `folder` while the block runs; the folder is made if absent.
 
+    What killed writers left in it is removed first, so that the block meets whole files alone.
+
     The lock is the system's own (flock) on `folder/.lock`, so it ends with its process, however
     that ends. Network disks may not carry it to other machines: there the file names host and
     process, and its time of change is a heartbeat. Raises InputError when the folder is in use.
@@ -161,6 +170,7 @@ def locked(folder: Path) -> Iterator[None]:
         heartbeat = threading.Thread(target=_beat, args=(descriptor, ended), name="lock heartbeat", daemon=True)
         heartbeat.start()
         try:
+            remove_all_leftovers(folder)
             yield
         finally:
             ended.set()
