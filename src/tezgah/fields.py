@@ -39,8 +39,9 @@ class Kind:
             return f"{name[self.plain]} from {self.least} to {self.most}"
         if self.plain is int and self.above is not None:
             return f"{name[int]}, {self.above + 1} or more"
-        limit = f" above {self.above}" if self.above is not None else f", {self.least} or more" if self.least is not None else ""
-        return name[self.plain] + limit
+        if self.above is not None:
+            return f"{name[self.plain]} above {self.above}"
+        return name[self.plain] + ("" if self.least is None else f", {self.least} or more")
 
     @property
     def placeholder(self) -> str:
@@ -119,7 +120,7 @@ def parse(field: Field, text: str, where: str) -> Any:
             return check(field, tomllib.loads(f"value = {text}")["value"], where)
         except tomllib.TOMLDecodeError:
             if not field.takes(str):  # a glob, which is text, may start with a bracket
-                raise InputError(f"{where} must be {field.words}, as in '[\"a\", \"b\"]', not {text}") from None
+                raise InputError(f'{where} must be {field.words}, as in \'["a", "b"]\', not {text}') from None
     if field.takes(str):
         return text
     if field.takes(tuple):

@@ -83,7 +83,9 @@ def is_switch(field: Field) -> bool:
 
 def _flag_lines(field: Field, width: int) -> list[str]:
     value = "" if is_switch(field) else " " + "|".join(kind.placeholder for kind in field.kinds)
-    default = "" if is_switch(field) or field.default in (None, "", ()) else f" [{shown(field.default)}]"
+    default = (
+        "" if is_switch(field) or field.default in (None, "", ()) else f" [{shown(field.default)}]".replace('"', "")
+    )
     head = f"  {flag_name(field)}{value}"
     body = textwrap.wrap(f"{field.description}{default}", width, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return [head, *body]

@@ -6,7 +6,7 @@ budgets or none are refused in one line. Relative paths in a recipe, `[corpus] s
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,20 +67,39 @@ def make_recipe(tables: Mapping[str, Any], overrides: Mapping[str, Any] | None =
         table, field = key.split(".")
         values[table][field] = value
     _check_budget({budget: values["train"].get(budget) for budget in BUDGETS}, name)
-    return Recipe(**{table: TABLES[table](**fields) for table, fields in values.items()})
+    return msgspec.convert(values, Recipe)
+
+
+def make_table(table: str, given: Mapping[str, Any], name: str) -> Any:
+    """The settings of one table; `name` opens the line of an error."""
+    return TABLES[table](**_checked_table(table, given, name))
 
 
 def dump_recipe(recipe: Recipe) -> str:
     """A recipe as TOML, every field that is set; it loads back equal."""
+    return dump_tables(recipe_tables(recipe))
+
+
+def dump_tables(tables: Mapping[str, Any]) -> str:
+    """The tables of a recipe as TOML."""
     import tomli_w
 
-    return tomli_w.dumps(recipe_tables(recipe))
+    return tomli_w.dumps(tables)
 
 
 def recipe_tables(recipe: Recipe) -> dict[str, dict[str, Any]]:
     """A recipe as plain dictionaries, table by table; fields that are unset are left out."""
-    tables = msgspec.to_builtins(recipe)
+    tables = msgspec.json.decode(msgspec.json.encode(recipe))  # tuples become lists, as TOML and JSON read them
     return {table: {name: v for name, v in fields.items() if v is not None} for table, fields in tables.items()}
+
+
+def by_key(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The fields of a recipe's tables by key.
+
+    >>> by_key({"train": {"steps": 10}})
+    {'train.steps': 10}
+    """
+    return {f"{table}.{name}": value for table, fields in tables.items() for name, value in fields.items()}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -91,24 +110,30 @@ def _read(path: Path) -> dict[str, Any]:
     except IsADirectoryError:
         raise InputError(f"{path}: a folder, not a recipe. Name the .toml file in it.") from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start:,}). Save it as UTF-8.") from None
+        raise InputError(f"{path}: not UTF-8 text ({error.reason}, byte {error.start:,}). Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}.") from None
 
 
 def _checked_tables(tables: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
     """Every table of a recipe with the values given, each checked against its field."""
-    known = recipe_fields()
     values: dict[str, dict[str, Any]] = {table: {} for table in TABLES}
     for table, given in tables.items():
         if table not in TABLES:
-            raise InputError(f"{name}: [{table}] is not a table of a recipe.{_near_table(table, known)}")
+            raise InputError(f"{name}: [{table}] is not a table of a recipe.{_near_table(table)}")
         if not isinstance(given, Mapping):
             raise InputError(f"{name}: {table} is a table of a recipe: write [{table}] on a line of its own.")
-        for field, value in given.items():
-            if f"{table}.{field}" not in known:
-                raise InputError(f"{name}: [{table}] has no field {field}.{_near_field(table, field, known)}")
-            values[table][field] = check(known[f"{table}.{field}"], value, f"{name}: [{table}] {field}")
+        values[table] = _checked_table(table, given, name)
+    return values
+
+
+def _checked_table(table: str, given: Mapping[str, Any], name: str) -> dict[str, Any]:
+    known = {field.name: field for field in fields_of(TABLES[table], table)}
+    values = {}
+    for field, value in given.items():
+        if field not in known:
+            raise InputError(f"{name}: [{table}] has no field {field}.{_near_field(field, known)}")
+        values[field] = check(known[field], value, f"{name}: [{table}] {field}")
     return values
 
 
@@ -128,22 +153,21 @@ def _check_budget(budgets: dict[str, Any], name: str) -> None:
     given = {budget: value for budget, value in budgets.items() if value is not None}
     if len(given) > 1:
         listed = " and ".join(f"{budget} = {value}" for budget, value in given.items())
-        raise InputError(f"{name}: [train] {listed} are {len(given)} budgets at once. Keep one of {', '.join(BUDGETS)}.")
+        raise InputError(f"{name}: [train] {listed} are {len(given)} budgets at once. Keep one of them.")
     if not given:
         raise InputError(f"{name}: [train] has no budget. Set one of {', '.join(BUDGETS)}.")
 
 
-def _near_table(table: str, known: dict[str, Field]) -> str:
+def _near_table(table: str) -> str:
     """A suggestion for a table that does not exist, or for a field that stands outside its table."""
-    if near := suggestion(table, TABLES):
-        return near
-    homes = [field.table for field in known.values() if field.name == table]
-    return f" The field {table} belongs in [{homes[0]}]." if homes else f" The tables are {', '.join(TABLES)}."
+    return suggestion(table, TABLES) or _home(table) or f" The tables are {', '.join(TABLES)}."
 
 
-def _near_field(table: str, name: str, known: dict[str, Field]) -> str:
-    """A suggestion for a field that does not exist: near in name, or the same in another table."""
-    if near := suggestion(name, [field.name for field in known.values() if field.table == table]):
-        return near
-    homes = [field.table for field in known.values() if field.name == name]
+def _near_field(name: str, known: Iterable[str]) -> str:
+    """A suggestion for a field that does not exist: the same in another table, or one near in name."""
+    return _home(name) or suggestion(name, known)
+
+
+def _home(name: str) -> str:
+    homes = [field.table for field in recipe_fields().values() if field.name == name]
     return f" {name} belongs in [{homes[0]}]." if homes else ""

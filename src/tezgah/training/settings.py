@@ -52,7 +52,10 @@ class TrainSettings(Settings, frozen=True):
     validation_steps: Annotated[NaturalInt, Meta(description="steps between readings; 0 is a tenth of the run")] = 0
     validation_batches: Annotated[PositiveInt, Meta(description="batches of each split in a reading's losses")] = 8
     sample_steps: Annotated[NaturalInt, Meta(description="steps between samples; 0 is with every reading")] = 0
-    sample_prompts: Annotated[tuple[str, ...], Meta(description="prompts sampled as training goes")] = ()
+    sample_prompts: Annotated[
+        tuple[str, ...],
+        Meta(description="prompts sampled as training goes; none is an empty one", extra={"commas": False}),
+    ] = ()
     sample_tokens: Annotated[NaturalInt, Meta(description="new tokens of such a sample; 0 is off")] = 50
     checkpoint_steps: Annotated[NaturalInt, Meta(description="steps between checkpoints; 0 leaves it to minutes")] = 0
     checkpoint_minutes: Annotated[NaturalFloat, Meta(description="minutes between checkpoints; 0 is off")] = 5.0

@@ -1,0 +1,144 @@
+"""The Python door: what the command line does, as functions.
+
+Nothing here imports torch before it is called. Bad input raises `tezgah.InputError`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from tezgah.errors import InputError
+
+if TYPE_CHECKING:
+    from tezgah.evaluation.bits_per_byte import Evaluation
+    from tezgah.models.causal import CausalLM
+    from tezgah.pipeline import RunResult
+    from tezgah.tokenizer.tokenizer import Tokenizer
+    from tezgah.training.loop import TrainResult
+
+
+def run(
+    recipe: str | Path,
+    folder: str | Path | None = None,
+    only: str | None = None,
+    restart: bool = False,
+    overrides: Mapping[str, Any] | None = None,
+) -> "RunResult":
+    """Run a recipe file, stage by stage, as `tezgah run` does; `overrides` are fields by key, `train.steps`.
+
+    The run folder is `runs/<recipe file name>` unless `folder` names another.
+    """
+    from tezgah import pipeline
+    from tezgah.recipe import load_recipe
+
+    path = Path(recipe)
+    return pipeline.run(load_recipe(path, overrides), Path(folder or Path("runs") / path.stem), only, restart)
+
+
+def new_model(vocab_size: int, seed: int = 1, **settings: Any) -> "CausalLM":
+    """An untrained model; `settings` are fields of a recipe's `[model]` table: `n_layers`, `width`, `shape` …"""
+    from tezgah.models.build import build_config, build_model
+    from tezgah.recipe import make_table
+
+    return build_model(build_config(make_table("model", settings, "tezgah.new_model"), vocab_size), seed)
+
+
+def load(folder: str | Path) -> "tuple[CausalLM, Tokenizer | None]":
+    """The model and the tokenizer of a MODEL: a run folder, a checkpoint, or a Hugging Face folder.
+
+    The tokenizer is None where the folder has none.
+    """
+    from tezgah.models.checkpoint import load_model
+    from tezgah.stages import TOKENIZER_FILES
+    from tezgah.tokenizer.tokenizer import Tokenizer
+
+    found = find_model(Path(folder))
+    has_tokenizer = any((found / name).is_file() for name in TOKENIZER_FILES)
+    return load_model(found), Tokenizer.load(found) if has_tokenizer else None
+
+
+def train(
+    model: "CausalLM",
+    tokenizer: "Tokenizer",
+    texts: Iterable[str],
+    folder: str | Path | None = None,
+    **settings: Any,
+) -> "TrainResult":
+    """Train `model` in place on `texts`; a tenth of them is held out and read as training goes.
+
+    `settings` are fields of a recipe's `[train]` table, with exactly one budget: `steps=200`. With a
+    `folder` the run is kept there, and the same call goes on from its newest checkpoint.
+    """
+    from tezgah.corpus.build import build_corpus
+    from tezgah.corpus.settings import CorpusSettings
+    from tezgah.files import atomic_folder, fingerprint, hash_file, locked
+    from tezgah.recipe import make_recipe
+    from tezgah.stages import settings_of
+    from tezgah.stations import train_on
+    from tezgah.tokens.build import build_tokens
+
+    tables = {"train": settings, "model": {"context_length": model.config.context_length}}
+    recipe = make_recipe(tables, name="tezgah.train")
+    with _kept_or_temporary(folder) as run, locked(run):
+        with TemporaryDirectory(dir=run) as given:
+            source = Path(given) / "texts.jsonl"
+            _write_texts(source, texts)
+            parts = [hash_file(source), tokenizer.hash, repr(model.config), settings_of("train", recipe)]
+            with atomic_folder(run / "corpus") as corpus:
+                build_corpus(CorpusSettings(source=str(source)), corpus)
+        with atomic_folder(run / "tokens") as tokens:
+            build_tokens(run / "corpus", tokenizer, recipe.tokens, tokens)
+        result, _ = train_on(model, tokenizer, recipe, run, fingerprint(parts))
+    return result
+
+
+def evaluate(model: "CausalLM", tokenizer: "Tokenizer", texts: Iterable[str]) -> "Evaluation":
+    """Loss, perplexity and bits per byte of `model` on `texts`, each predicted whole as a document."""
+    from tezgah.evaluation.texts import evaluate_texts
+
+    return evaluate_texts(model, tokenizer, texts)
+
+
+def find_model(path: Path) -> Path:
+    """The Hugging Face folder that a MODEL names: itself, a run's `model/`, or a run's newest checkpoint."""
+    checkpoints = sorted(path.glob("checkpoints/step-*"), key=lambda folder: int(folder.name[5:]), reverse=True)
+    for folder in (path, path / "model", *checkpoints):
+        if (folder / "config.json").is_file():
+            return folder
+    if not path.exists():
+        raise InputError(f"{path}: no such folder. Give a run folder, a checkpoint, or a Hugging Face folder.")
+    raise InputError(f"{path}: no model in it (no config.json). Give a run that has trained, or a Hugging Face folder.")
+
+
+def read_texts(sources: Iterable[str]) -> Iterator[str]:
+    """The texts of files, folders or globs, each whole, read as a corpus would read them."""
+    from tezgah.corpus.columns import KeptColumns
+    from tezgah.corpus.inputs import list_sources
+    from tezgah.corpus.readers import read_documents
+    from tezgah.corpus.settings import CorpusSettings
+    from tezgah.corpus.tally import Tally
+
+    settings = CorpusSettings(source=tuple(sources))
+    documents = read_documents(
+        list_sources(settings), settings, KeptColumns(settings), Tally(settings), advance=lambda size_bytes: None
+    )
+    for batch in documents:
+        yield from batch["text"].to_pylist()
+
+
+@contextmanager
+def _kept_or_temporary(folder: str | Path | None) -> Iterator[Path]:
+    if folder is not None:
+        yield Path(folder)
+        return
+    with TemporaryDirectory(prefix="tezgah-") as temporary:
+        yield Path(temporary)
+
+
+def _write_texts(path: Path, texts: Iterable[str]) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        for text in texts:
+            file.write(json.dumps({"text": text}) + "\n")

@@ -1,0 +1,154 @@
+"""When a changed recipe meets a run that has trained already: go on, begin anew, or refuse.
+
+Only a larger budget and display settings go on. Any other change sets a finished training aside
+in `previous/N/`; it stops an unfinished one with the names of what changed.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from tezgah.errors import InputError
+from tezgah.fields import shown
+from tezgah.files import check_format, write_json, write_text
+from tezgah.recipe import BUDGETS, Recipe, by_key, dump_tables, recipe_tables
+from tezgah.stages import FORMATS, Stamp, matters_to_training
+
+# What a training leaves in its run folder; the checkpoints, which hold its record, move last.
+LEFT_BY_TRAINING = ("model", "metrics.jsonl", "evaluation.json", "report.html", "curves.png", "checkpoints")
+
+
+class Training(msgspec.Struct, frozen=True):
+    """The record of a training: what it was told, and what it reached.
+
+    It stands in `checkpoints/stage.json`, and in `model/stage.json` too once training has finished,
+    so that checkpoints may be deleted to save space.
+    """
+
+    format: int
+    fingerprint: str
+    inputs: dict[str, Any]
+    recipe: dict[str, dict[str, Any]]
+    reached: dict[str, float] | None = None  # steps, tokens, epochs, minutes; None until it has finished
+
+
+def read_training(run: Path) -> Training | None:
+    """The record of the training in a run folder, None where none has begun."""
+    for path in (run / "checkpoints" / "stage.json", run / "model" / "stage.json"):
+        try:
+            training = msgspec.json.decode(path.read_bytes(), type=Training)
+        except FileNotFoundError:
+            continue
+        except msgspec.DecodeError as error:
+            raise InputError(f"{path}: damaged ({error}). Run again with --restart to begin training anew.") from None
+        check_format(path, training.format, FORMATS["train"])
+        return training
+    return None
+
+
+def write_training(run: Path, recipe: Recipe, stamp: Stamp, reached: dict[str, float] | None = None) -> None:
+    """Record what a training is told, before it begins, and with `reached` when it has finished."""
+    record = Training(stamp.format, stamp.fingerprint, stamp.inputs, recipe_tables(recipe), reached)
+    for folder in ("model", "checkpoints") if reached else ("checkpoints",):
+        write_json(run / folder / "stage.json", msgspec.to_builtins(record))
+
+
+def is_finished(run: Path, training: Training | None) -> bool:
+    """Whether a training has ended and its model is there."""
+    return training is not None and training.reached is not None and (run / "model").is_dir()
+
+
+def has_weights(run: Path) -> bool:
+    """Whether a training has left anything that would be a loss."""
+    return (run / "model").exists() or any((run / "checkpoints").glob("step-*"))
+
+
+def decide(run: Path, recipe: Recipe, stamp: Stamp) -> Literal["done", "go on", "anew"]:
+    """What a recipe asks of the training in a run folder; InputError where it may not go on."""
+    training = read_training(run)
+    if training is None or not has_weights(run):
+        return "anew"
+    same = training.fingerprint == stamp.fingerprint
+    finished = is_finished(run, training)
+    if same and _budget(training) == _budget_of(recipe):
+        return "done" if finished else "go on"
+    if same and _is_larger(_budget_of(recipe), training):
+        return "go on"
+    if finished:
+        return "anew"
+    raise InputError(
+        f"{run}: its training has not finished, and the recipe has changed: {_named(changes(training, recipe))}. "
+        "Change it back, add --restart to begin anew, or name another folder with --run."
+    )
+
+
+def changes(training: Training, recipe: Recipe) -> list[str]:
+    """What is different from what a training was told, `[train] seed 1 → 2`, one entry a field."""
+    old, new = by_key(training.recipe), by_key(recipe_tables(recipe))
+    changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    found = [_change(key, old.get(key), new.get(key)) for key in changed if matters_to_training(key, recipe)]
+    old_budget, new_budget = _budget(training), _budget_of(recipe)
+    if old_budget != new_budget:
+        found.append(f"[train] {old_budget[0]} = {old_budget[1]} → {new_budget[0]} = {new_budget[1]}")
+    return found or ["the input files are others than they were"]
+
+
+def set_aside(run: Path) -> Path | None:
+    """Move what an earlier training left to `previous/N/`, with its recipe; None if it left no weights.
+
+    Stopped half-way, the next call goes on with the same folder.
+    """
+    if not has_weights(run):
+        return None
+    left = [name for name in LEFT_BY_TRAINING if (run / name).exists()]
+    previous = run / "previous"
+    numbers = [int(folder.name) for folder in previous.glob("*") if folder.name.isdigit()]
+    target = previous / str(max(numbers, default=0) + 1)
+    part = previous / f".{target.name}.part"
+    part.mkdir(parents=True, exist_ok=True)
+    if told := _recipe_told(run):
+        write_text(part / "recipe.toml", dump_tables(told))
+    for name in left:
+        os.replace(run / name, part / name)
+    os.replace(part, target)
+    return target
+
+
+def _recipe_told(run: Path) -> dict[str, dict[str, Any]] | None:
+    """The recipe of the training in a run folder, None where its record is absent or damaged."""
+    try:
+        training = read_training(run)
+    except InputError:
+        return None
+    return training.recipe if training else None
+
+
+def _budget(training: Training) -> tuple[str, float]:
+    given = training.recipe["train"]
+    return next((unit, given[unit]) for unit in BUDGETS if unit in given)
+
+
+def _budget_of(recipe: Recipe) -> tuple[str, float]:
+    given = ((unit, getattr(recipe.train, unit)) for unit in BUDGETS)
+    return next((unit, value) for unit, value in given if value is not None)
+
+
+def _is_larger(budget: tuple[str, float], training: Training) -> bool:
+    """Whether a budget asks for more than a training was told, or, in another unit, than it reached."""
+    unit, value = budget
+    told, amount = _budget(training)
+    if unit == told:
+        return value > amount
+    return training.reached is not None and value > training.reached[unit]
+
+
+def _change(key: str, old: Any, new: Any) -> str:
+    table, name = key.split(".")
+    return f"[{table}] {name} {shown(old)} → {shown(new)}"
+
+
+def _named(found: list[str], most: int = 6) -> str:
+    more = f", and {len(found) - most} more" if len(found) > most else ""
+    return ", ".join(found[:most]) + more

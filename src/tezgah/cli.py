@@ -1,0 +1,76 @@
+"""The command line: `tezgah VERB`. Results on stdout, messages on stderr; exit codes 0, 2 and 130.
+
+A verb's parser and its rooms are loaded when that verb is asked for, so help answers at once.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from tezgah import __version__, verbs
+from tezgah.errors import InputError
+from tezgah.fields import suggestion
+from tezgah.flags import help_text, read_arguments
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do one command; returns its exit code: 0 done, 2 the input is wrong, 130 stopped."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        _do(words)
+    except InputError as error:
+        print(f"tezgah: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"tezgah: stopped.{_mend(words)}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of stdout, `head` say, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return 0
+
+
+def _do(words: list[str]) -> None:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview())
+    elif words[0] == "--version":
+        print(f"tezgah {__version__}")
+    elif words[0] not in verbs.VERBS:
+        near = suggestion(words[0], verbs.VERBS)
+        raise InputError(f"no verb {words[0]}.{near} The verbs are {', '.join(verbs.VERBS)}.")
+    elif any(word in ("-h", "--help") for word in words[1 : words.index("--") if "--" in words else None]):
+        print(help_text(verbs.usage(words[0])))
+    else:
+        operands, given = read_arguments(verbs.usage(words[0]), words[1:])
+        answer = verbs.call(words[0], operands, given)
+        print(json.dumps(answer.value, ensure_ascii=False) if "json" in given else answer.text, flush=True)
+
+
+def _overview() -> str:
+    """What `tezgah --help` says."""
+    width = max(map(len, verbs.VERBS)) + 2
+    listed = (f"  {name:<{width}}{verb.summary.partition('. ')[0].rstrip('.')}." for name, verb in verbs.VERBS.items())
+    return "\n".join(
+        [
+            "From a folder of files to a loadable, measured language model, with one recipe.",
+            "",
+            "Usage: tezgah VERB …",
+            "",
+            *listed,
+            "",
+            "`tezgah VERB --help` shows a verb's flags, `tezgah --version` the version.",
+        ]
+    )
+
+
+def _mend(words: list[str]) -> str:
+    return " The same command goes on from here." if words and words[0] == "run" else ""
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt

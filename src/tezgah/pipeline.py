@@ -1,0 +1,206 @@
+"""A recipe becomes a run: its stages in order, those that are up to date left as they are."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tezgah.changes import decide, is_finished, read_training, set_aside, write_training
+from tezgah.console import say
+from tezgah.crew import Gather, crew
+from tezgah.errors import InputError
+from tezgah.files import atomic_folder, locked, read_json, write_text
+from tezgah.recipe import Recipe, dump_recipe
+from tezgah.runlog import logging_to, write_versions
+from tezgah.stages import STAGES, Stamp, evaluation_fingerprint, is_current, stamps, write_stamp
+
+# A report is drawn from these, and is up to date when it is newer.
+REPORTED = (
+    "recipe.toml",
+    "metrics.jsonl",
+    "evaluation.json",
+    "corpus/card.md",
+    "tokenizer/measures.json",
+)
+
+
+@dataclass(frozen=True)
+class Stations:
+    """The functions that do a stage's work; a test puts its own here."""
+
+    folders: Mapping[str, Callable[[Recipe, Path, Path], None]]  # fill the folder given last
+    train: Callable[[Recipe, Path, str], dict[str, float]]
+    evaluate: Callable[[Recipe, Path, str], dict[str, Any]]
+    report: Callable[[Path], None]
+
+
+@dataclass
+class RunResult:
+    """What a run came to: its folder, the stages that were done now, and the evaluation if there is one."""
+
+    folder: Path
+    made: list[str] = field(default_factory=list)
+    evaluation: dict[str, Any] | None = None
+
+
+def run(
+    recipe: Recipe,
+    folder: Path,
+    only: str | None = None,
+    restart: bool = False,
+    stations: Stations | None = None,
+) -> RunResult:
+    """Bring `folder` up to date with `recipe`, or one stage of it.
+
+    `restart` begins training anew, whatever there is of it, or makes the stage named by `only`
+    once more. Earlier training is never deleted: it moves to `previous/`. Raises InputError before
+    anything is touched when the recipe does not fit an unfinished training.
+    """
+    if only is not None and only not in STAGES:
+        raise InputError(f"--only {only}: no such stage. The stages are {', '.join(STAGES)}.")
+    stations = stations or real_stations()
+    with crew(recipe.train) as (is_first, gather):
+        if not is_first:
+            return _follow(recipe, folder, stations, gather)
+        planned = stamps(recipe)
+        with locked(folder):
+            return _Run(recipe, folder, planned, only, restart, stations, gather).run()
+
+
+def _follow(recipe: Recipe, folder: Path, stations: Stations, gather: Gather) -> RunResult:
+    """The part of a process that is not the first: it waits, and trains with the others."""
+    training = read_training(folder) if gather(False) else None
+    if training:
+        stations.train(recipe, folder, training.fingerprint)
+    return RunResult(folder)
+
+
+def real_stations() -> Stations:
+    """The rooms' own work."""
+    from tezgah import stations
+
+    def report(folder: Path) -> None:
+        from tezgah.training.report import write_report
+
+        write_report(folder)
+
+    folders = {"corpus": stations.make_corpus, "tokenizer": stations.make_tokenizer, "tokens": stations.make_tokens}
+    return Stations(folders, stations.train_model, stations.evaluate_model, report)
+
+
+class _Run:
+    """One pass over the stages of a run folder that is ours for the time being."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        planned: dict[str, Stamp],
+        only: str | None,
+        restart: bool,
+        stations: Stations,
+        gather: Gather,
+    ) -> None:
+        self.recipe, self.folder, self.stamps, self.only, self.restart = recipe, folder, planned, only, restart
+        self.stations, self.gather = stations, gather
+        self.result = RunResult(folder)
+        if only not in ("evaluate", "report") and not (restart and only in (None, "train")):
+            decide(folder, recipe, planned["train"])  # refuses before anything is touched
+
+    def run(self) -> RunResult:
+        """Do what is due, and say in one line each what is not."""
+        wanted = STAGES if self.only is None else (self.only,)
+        if self.only:
+            self._check_before(self.only)
+        if not any(self._is_due(stage) for stage in wanted):
+            for stage in wanted:
+                say(f"{stage}: up to date")
+        else:
+            if self.only != "report":
+                self._write_recipe()
+            with logging_to(self.folder):
+                for stage in wanted:
+                    self._do(stage)
+        if "train" not in self.result.made:
+            self.gather(False)
+        if (self.folder / "evaluation.json").is_file():
+            self.result.evaluation = read_json(self.folder / "evaluation.json")
+        return self.result
+
+    def _do(self, stage: str) -> None:
+        if not self._is_due(stage):
+            say(f"{stage}: up to date")
+            return
+        say(f"{stage}: begins")
+        if stage in self.stations.folders:
+            with atomic_folder(self.folder / stage) as made:
+                self.stations.folders[stage](self.recipe, self.folder, made)
+                write_stamp(made, self.stamps[stage])
+        elif stage == "train":
+            self._train()
+        elif stage == "evaluate":
+            self.stations.evaluate(self.recipe, self.folder, self._evaluation_fingerprint())
+        else:
+            self.stations.report(self.folder)
+        self.result.made.append(stage)
+
+    def _train(self) -> None:
+        stamp = self.stamps["train"]
+        if self.restart or decide(self.folder, self.recipe, stamp) == "anew":
+            aside = set_aside(self.folder)
+            if aside:
+                say(f"train: the earlier training is kept in {aside}")
+        write_training(self.folder, self.recipe, stamp)
+        self.gather(True)
+        reached = self.stations.train(self.recipe, self.folder, stamp.fingerprint)
+        write_training(self.folder, self.recipe, stamp, reached)
+
+    def _is_due(self, stage: str) -> bool:
+        if self.restart and stage == (self.only or "train"):
+            return True
+        if stage in self.stations.folders:
+            return not is_current(self.folder / stage, self.stamps[stage])
+        if stage == "train":
+            return not self._is_trained()
+        if stage == "evaluate":
+            return not self._is_trained() or not self._is_evaluated()
+        return bool(self.result.made) or self._is_older("report.html")
+
+    def _is_trained(self) -> bool:
+        if not is_finished(self.folder, read_training(self.folder)):
+            return False
+        return decide(self.folder, self.recipe, self.stamps["train"]) == "done"
+
+    def _is_evaluated(self) -> bool:
+        path = self.folder / "evaluation.json"
+        if not path.is_file():
+            return False
+        found = read_json(path)
+        return isinstance(found, dict) and found.get("fingerprint") == self._evaluation_fingerprint()
+
+    def _evaluation_fingerprint(self) -> str:
+        training = read_training(self.folder)
+        assert training is not None and training.reached is not None
+        return evaluation_fingerprint(self.stamps["train"], int(training.reached["steps"]))
+
+    def _is_older(self, name: str) -> bool:
+        path = self.folder / name
+        sources = [self.folder / source for source in REPORTED if (self.folder / source).exists()]
+        return not path.exists() or any(source.stat().st_mtime_ns > path.stat().st_mtime_ns for source in sources)
+
+    def _check_before(self, only: str) -> None:
+        """Refuse to do one stage where an earlier one is not what the recipe says."""
+        before = () if only == "report" else STAGES[: STAGES.index(only)]
+        for stage in before:
+            if self._is_due(stage):
+                raise InputError(
+                    f"{self.folder}: {only} needs the {stage} stage, which is not there or was made by another recipe. "
+                    f"Run without --only, or with --only {stage} first."
+                )
+
+    def _write_recipe(self) -> None:
+        """`recipe.toml` and `versions.json` of what is about to be done; left as they are where equal."""
+        path, text = self.folder / "recipe.toml", dump_recipe(self.recipe)
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
+        write_versions(self.folder)

@@ -1,0 +1,129 @@
+"""The stages of a run, and when one is up to date: a fingerprint of its settings, format and inputs.
+
+A fingerprint follows from the recipe and the input files alone, never from what a stage has made,
+so the whole plan of a run is known before any work begins.
+"""
+
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from tezgah.errors import InputError
+from tezgah.files import check_format, fingerprint, hash_file, write_json
+from tezgah.recipe import BUDGETS, Recipe, by_key, recipe_tables
+
+Stage = Literal["corpus", "tokenizer", "tokens", "train", "evaluate", "report"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+# Raised when what a stage writes changes, so that a run folder made before is made anew.
+FORMATS = {"corpus": 1, "tokenizer": 1, "tokens": 1, "train": 1, "evaluate": 1}
+
+# What a training is told that changes no weight: an unfinished one goes on, a finished one stays.
+# Threads are here because a resume on another machine must be possible; it says that bits may differ.
+DISPLAY = frozenset(
+    {
+        "train.threads",
+        "train.validation_steps",
+        "train.validation_batches",
+        "train.sample_steps",
+        "train.sample_prompts",
+        "train.sample_tokens",
+        "train.checkpoint_steps",
+        "train.checkpoint_minutes",
+        "train.keep_checkpoints",
+        "tokens.keep_short",  # the last window of the validation split
+        "evaluate.batch_size",
+        "evaluate.reading_bytes",
+    }
+)
+# A larger one goes on, a smaller one is a change (changes.py).
+BUDGET = frozenset(f"train.{budget}" for budget in BUDGETS)
+
+TOKENIZER_FILES = ("tokenizer.json", "encoder.json", "vocab.bpe", "vocab.json", "merges.txt")
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """What a stage's `stage.json` says: enough to see whether it would come out the same."""
+
+    format: int
+    fingerprint: str
+    inputs: dict[str, Any]  # the settings that matter, the files read, the stages before
+
+
+def stamps(recipe: Recipe) -> dict[str, Stamp]:
+    """The stamp of every stage up to training, as this recipe and the files of today would make it."""
+    from tezgah.corpus.inputs import list_inputs
+
+    listing = [[file.relative, file.size, file.mtime_ns] for file in list_inputs(recipe.corpus)]
+    corpus = _stamp("corpus", recipe, {"files": len(listing), "listing": fingerprint(listing)})
+    tokenizer = _stamp("tokenizer", recipe, {"corpus": corpus.fingerprint, **_ready_tokenizer(recipe)})
+    tokens = _stamp("tokens", recipe, {"corpus": corpus.fingerprint, "tokenizer": tokenizer.fingerprint})
+    train = _stamp("train", recipe, {"tokens": tokens.fingerprint})
+    return {"corpus": corpus, "tokenizer": tokenizer, "tokens": tokens, "train": train}
+
+
+def evaluation_fingerprint(train: Stamp, steps: int) -> str:
+    """The fingerprint of `evaluation.json` for a training of so many steps."""
+    return fingerprint(["evaluate", FORMATS["evaluate"], train.fingerprint, steps])
+
+
+def matters(key: str, stage: str, recipe: Recipe) -> bool:
+    """Whether a field of the recipe changes what this stage makes."""
+    if key in DISPLAY or key in BUDGET:
+        return False
+    table, name = key.split(".")
+    if stage == "tokenizer":
+        return table == "tokenizer" and (name == "path" or not recipe.tokenizer.path)
+    if stage == "tokens":
+        return key == "tokens.shard_tokens"
+    if stage == "train":
+        return table in ("model", "train") or key == "tokens.stride"
+    return table == stage
+
+
+def matters_to_training(key: str, recipe: Recipe) -> bool:
+    """Whether a field changes the weights that come out, through any stage."""
+    return any(matters(key, stage, recipe) for stage in ("corpus", "tokenizer", "tokens", "train"))
+
+
+def settings_of(stage: str, recipe: Recipe) -> dict[str, Any]:
+    """The fields that matter to a stage, by key."""
+    return {key: value for key, value in by_key(recipe_tables(recipe)).items() if matters(key, stage, recipe)}
+
+
+def is_current(folder: Path, stamp: Stamp) -> bool:
+    """Whether the stage in `folder` was made with this stamp. One made by a newer tezgah is refused."""
+    path = folder / "stage.json"
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Stamp)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return False
+    check_format(path, found.format, known=stamp.format)
+    return found.fingerprint == stamp.fingerprint
+
+
+def write_stamp(folder: Path, stamp: Stamp) -> None:
+    """Write `folder/stage.json`."""
+    write_json(folder / "stage.json", msgspec.to_builtins(stamp))
+
+
+def _stamp(stage: str, recipe: Recipe, before: dict[str, Any]) -> Stamp:
+    inputs = {"settings": settings_of(stage, recipe), **before}
+    return Stamp(FORMATS[stage], fingerprint([stage, FORMATS[stage], inputs]), inputs)
+
+
+def _ready_tokenizer(recipe: Recipe) -> dict[str, Any]:
+    """The contents of a ready tokenizer's files, hashed; nothing where one is trained."""
+    if not recipe.tokenizer.path:
+        return {}
+    path = Path(recipe.tokenizer.path)
+    if path.is_file():
+        return {"path": {path.name: hash_file(path)}}
+    found = {name: hash_file(path / name) for name in TOKENIZER_FILES if (path / name).is_file()}
+    if not found:
+        raise InputError(
+            f"{path}: no tokenizer there. Set [tokenizer] path to a tokenizer.json, "
+            "or to a folder with one or with encoder.json and vocab.bpe."
+        )
+    return {"path": found}

@@ -1,0 +1,183 @@
+"""What each stage of a run does: which rooms it calls, with what, and what it leaves in its folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tezgah.files import write_json
+from tezgah.recipe import Recipe
+from tezgah.stages import FORMATS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tezgah.models.causal import CausalLM
+    from tezgah.tokenizer.tokenizer import Tokenizer
+    from tezgah.training.loop import Callbacks, TrainResult
+    from tezgah.training.place import Place
+
+MEASURED_DOCUMENTS = 10_000  # held-out documents that a tokenizer is measured on, at most
+
+
+def make_corpus(recipe: Recipe, run: Path, folder: Path) -> None:
+    """Read the sources into `folder`."""
+    from tezgah.corpus.build import build_corpus
+
+    build_corpus(recipe.corpus, folder)
+
+
+def make_tokenizer(recipe: Recipe, run: Path, folder: Path) -> None:
+    """Train a tokenizer on the corpus, or take the ready one; either way measure it on the held-out text."""
+    from tezgah.console import say
+    from tezgah.tokenizer.measure import measure
+    from tezgah.tokenizer.tokenizer import Tokenizer
+
+    settings, corpus = recipe.tokenizer, run / "corpus"
+    if settings.path:
+        tokenizer = Tokenizer.load(settings.path)
+    else:
+        texts = spread_documents(corpus, "train", settings.documents)
+        tokenizer = Tokenizer.train(texts, settings.vocab_size, settings.split)
+    measures = measure(tokenizer, spread_documents(corpus, "validation", MEASURED_DOCUMENTS))
+    tokenizer.save(folder)
+    write_json(folder / "measures.json", msgspec.to_builtins(measures))
+    say(
+        f"tokenizer: {tokenizer.vocab_size:,} ids, {measures.bytes_per_token:.2f} bytes per token, "
+        f"{measures.tokens_per_word:.2f} tokens per word on held-out text"
+    )
+
+
+def make_tokens(recipe: Recipe, run: Path, folder: Path) -> None:
+    """Encode every split into shards."""
+    from tezgah.tokenizer.tokenizer import Tokenizer
+    from tezgah.tokens.build import build_tokens
+
+    build_tokens(run / "corpus", Tokenizer.load(run / "tokenizer"), recipe.tokens, folder)
+
+
+def train_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, float]:
+    """Train a fresh model, or go on training, to the budget's end; what was reached, in every unit of a budget."""
+    from tezgah.models.build import build_config, build_model
+    from tezgah.tokenizer.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(run / "tokenizer")
+    model = build_model(build_config(recipe.model, tokenizer.vocab_size), recipe.train.seed)
+    result, sequences_in_epoch = train_on(model, tokenizer, recipe, run, fingerprint)
+    sequences = result.steps * recipe.train.batch_size
+    return {
+        "steps": result.steps,
+        "tokens": sequences * recipe.model.context_length,
+        "epochs": sequences / sequences_in_epoch,
+        "minutes": result.seconds / 60,
+    }
+
+
+def train_on(
+    model: "CausalLM", tokenizer: "Tokenizer", recipe: Recipe, run: Path, fingerprint: str
+) -> "tuple[TrainResult, int]":
+    """Train `model` in place on the tokens in `run`. Returns the result and the sequences in an epoch."""
+    from tezgah.tokens.sequences import Sequences
+    from tezgah.tokens.shards import TokenStream
+    from tezgah.training.loop import Data, train
+
+    streams = {split: TokenStream(run / "tokens", split) for split in ("train", "validation")}
+    for stream in streams.values():
+        stream.check_tokenizer(tokenizer.hash)
+    context_length, stride = recipe.model.context_length, recipe.tokens.stride
+    data = Data(
+        train=Sequences(streams["train"], context_length, stride),
+        validation=Sequences(streams["validation"], context_length, stride, recipe.tokens.keep_short),
+        separator_id=tokenizer.separator_id,
+    )
+    callbacks = _callbacks(recipe, tokenizer, streams["validation"])
+    return train(model, data, recipe.train, run, fingerprint, callbacks), len(data.train)
+
+
+def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any]:
+    """Write `evaluation.json`: the trained model on the held-out documents, beside the compressors."""
+    from tezgah.evaluation.bits_per_byte import evaluate_documents
+    from tezgah.evaluation.compressors import baselines
+    from tezgah.models.checkpoint import load_model
+    from tezgah.tokens.shards import TokenStream
+
+    place = evaluation_place(recipe)
+    model = load_model(run / "model").to(place.device)
+    stream = TokenStream(run / "tokens", "validation")
+    batch_size = recipe.evaluate.batch_size
+    measured = evaluate_documents(model, stream, batch_size, autocast=place.autocast, show_progress=True)
+    evaluation = {
+        "format": FORMATS["evaluate"],
+        "fingerprint": fingerprint,
+        **msgspec.to_builtins(measured),
+        "baselines": baselines(*compressed_bytes(run / "corpus")),
+    }
+    write_json(run / "evaluation.json", evaluation)
+    return evaluation
+
+
+def evaluation_place(recipe: Recipe) -> "Place":
+    """Where a recipe's models are evaluated: as it trains, but uncompiled."""
+    from tezgah.training.place import choose_place
+
+    return choose_place(msgspec.structs.replace(recipe.train, compile=False))
+
+
+def compressed_bytes(corpus: Path) -> tuple[bytes, bytes]:
+    """The end of the training text and all of the held-out text, for the compressors."""
+    from tezgah.evaluation.compressors import PRIMING_BYTES
+
+    tail = bytearray()
+    for text in _texts(corpus, "train"):
+        tail += text
+        if len(tail) > 2 * PRIMING_BYTES:
+            del tail[:-PRIMING_BYTES]
+    return bytes(tail[-PRIMING_BYTES:]), b"".join(_texts(corpus, "validation"))
+
+
+def spread_documents(corpus: Path, split: str, most: int) -> "Iterator[pa.RecordBatch]":
+    """At most `most` documents of a split, evenly over its whole length, in order."""
+    import numpy as np
+
+    from tezgah.corpus.reading import read_batches, read_index
+
+    total = read_index(corpus).splits[split].documents
+    first = 0
+    for batch in read_batches(corpus, split):
+        places = np.arange(first, first + len(batch))  # (rows,)
+        first += len(batch)
+        taken = np.flatnonzero((places + 1) * min(most, total) // total > places * min(most, total) // total)
+        yield batch.take(taken)
+
+
+def _texts(corpus: Path, split: str) -> Iterator[bytes]:
+    from tezgah.corpus.reading import read_batches
+
+    for batch in read_batches(corpus, split):
+        yield "".join(batch["text"].to_pylist()).encode()
+
+
+def _callbacks(recipe: Recipe, tokenizer: "Tokenizer", held_out: Any) -> "Callbacks":
+    """What training does at a reading: bits per byte of some held-out documents, and greedy samples."""
+    from tezgah.evaluation.bits_per_byte import evaluate_documents
+    from tezgah.evaluation.readings import reading_documents
+    from tezgah.generation.generate import generate
+    from tezgah.training.loop import Callbacks
+
+    documents = reading_documents(held_out, recipe.evaluate.reading_bytes)
+    batch_size, new_tokens = recipe.evaluate.batch_size, recipe.train.sample_tokens
+
+    def reading(model: "CausalLM", place: "Place") -> dict[str, Any]:
+        measured = evaluate_documents(model, held_out, batch_size, documents, autocast=place.autocast)
+        return {"bits_per_byte": measured.bits_per_byte}
+
+    def samples(model: "CausalLM", place: "Place") -> list[dict[str, str]]:
+        prompts = (recipe.train.sample_prompts or ("",)) if new_tokens else ()
+        texts = [generate(model, tokenizer, prompt, new_tokens)[0] for prompt in prompts]
+        return [{"prompt": prompt, "text": text} for prompt, text in zip(prompts, texts, strict=True)]
+
+    def save_extras(folder: Path) -> None:
+        tokenizer.save(folder, recipe.model.context_length)
+
+    return Callbacks(reading, samples, save_extras)

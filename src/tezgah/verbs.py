@@ -1,0 +1,280 @@
+"""The verbs of the command line: how each is called, and what it answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tezgah.errors import InputError
+from tezgah.fields import Field, fields_of, parse
+from tezgah.flags import Usage, flag_name
+from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Settings, Share
+from tezgah.stages import Stage
+
+if TYPE_CHECKING:
+    from tezgah.evaluation.bits_per_byte import Documents
+    from tezgah.models.causal import CausalLM
+    from tezgah.pipeline import RunResult
+    from tezgah.recipe import Recipe
+    from tezgah.tokenizer.tokenizer import Tokenizer
+
+MODEL = "MODEL is a run folder, a checkpoint folder, or a Hugging Face folder of a known family."
+SEPARATOR = "=" * 80  # between candidates
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a verb has to say on stdout: a text, or with `--json` one object."""
+
+    text: str
+    value: dict[str, Any]
+
+
+class Plain(Settings, frozen=True):
+    """Flags of a verb that only answers."""
+
+    json: Annotated[bool, Meta(description="print one JSON object instead of text")] = False
+
+
+class RunFlags(Plain, frozen=True):
+    """Flags of `run` beside the recipe's fields."""
+
+    run: Annotated[str, Meta(description="run folder; default runs/<recipe file name>")] = ""
+    only: Annotated[Stage | None, Meta(description="do this stage alone; those before it must be up to date")] = None
+    restart: Annotated[
+        bool,
+        Meta(description="begin training anew (the earlier one moves to previous/), or make the stage of --only anew"),
+    ] = False
+
+
+class GenerateFlags(Plain, frozen=True):
+    """Flags of `generate`."""
+
+    n: Annotated[PositiveInt, Meta(description="candidates per prompt")] = 1
+    temperature: Annotated[NaturalFloat, Meta(description="0 always takes the likeliest token")] = 0.0
+    top_k: Annotated[NaturalInt, Meta(description="sample from the k likeliest tokens; 0 is off")] = 0
+    top_p: Annotated[Share, Meta(description="sample from the likeliest tokens that together have this share")] = 1.0
+    seed: Annotated[NaturalInt, Meta(description="with it the same candidates come again")] = 1
+    max_new_tokens: Annotated[PositiveInt, Meta(description="longest completion, the prompt not counted")] = 50
+    max_length: Annotated[
+        PositiveInt | None, Meta(description="longest text, prompt and completion, in tokens; replaces max-new-tokens")
+    ] = None
+    until: Annotated[
+        Literal["block"] | None,
+        Meta(description="block: end before the first later line that starts with class, def, #, @, print or if"),
+    ] = None
+
+
+class CurvesFlags(Plain, frozen=True):
+    """Flags of `curves`."""
+
+    o: Annotated[
+        str, Meta(description="picture to write: .png, .svg or .pdf; default curves.png, in the run if one")
+    ] = ""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb: its summary, operands and flags, and the function that does it."""
+
+    summary: str
+    operands: tuple[str, ...]
+    flags: type[Settings]
+    answer: Callable[..., Answer]
+    notes: str = ""
+    takes_recipe_fields: bool = False
+
+
+def usage(name: str) -> Usage:
+    """How the verb `name` is called, the recipe's fields among its flags where it takes them."""
+    verb = VERBS[name]
+    flags: tuple[Field, ...] = fields_of(verb.flags)
+    if verb.takes_recipe_fields:
+        from tezgah.recipe import recipe_fields
+
+        flags += tuple(recipe_fields().values())
+    return Usage(name, verb.summary, verb.operands, flags, verb.notes)
+
+
+def call(name: str, operands: list[str], given: dict[str, str]) -> Answer:
+    """Do a verb: read its own flags' texts, and hand it the recipe's as they are."""
+    verb = VERBS[name]
+    own = {field.name: field for field in fields_of(verb.flags)}
+    values = {key: parse(own[key], text, flag_name(own[key])) for key, text in given.items() if key in own}
+    flags = verb.flags(**values)
+    if verb.takes_recipe_fields:
+        return verb.answer(operands, flags, {key: text for key, text in given.items() if key not in own})
+    return verb.answer(operands, flags)
+
+
+def new(operands: list[str], flags: Plain) -> Answer:
+    """Write a starter recipe."""
+    from tezgah.starter import write_starter
+
+    path = write_starter(Path(operands[0]))
+    return Answer(f"{path}\nNext: tezgah run {path}", {"recipe": str(path)})
+
+
+def run(operands: list[str], flags: RunFlags, overrides: dict[str, str]) -> Answer:
+    """Run a recipe."""
+    from tezgah import api
+
+    return _told(api.run(operands[0], flags.run or None, flags.only, flags.restart, overrides))
+
+
+def generate(operands: list[str], flags: GenerateFlags) -> Answer:
+    """Complete prompts."""
+    from tezgah.generation.generate import generate as candidates_of
+
+    path, *prompts = operands
+    model, tokenizer = _model(path)
+    given = msgspec.structs.asdict(flags)
+    del given["json"]
+    candidates = [
+        {"prompt": prompt, "text": text}
+        for prompt in prompts
+        for text in candidates_of(model, tokenizer, prompt, **given)
+    ]
+    text = f"\n{SEPARATOR}\n".join(candidate["text"] for candidate in candidates)
+    return Answer(text, {"model": path, **given, "candidates": candidates})
+
+
+def evaluate(operands: list[str], flags: Plain) -> Answer:
+    """Measure a model on files, or on the held-out text of its run."""
+    from tezgah.evaluation.bits_per_byte import evaluate_documents
+    from tezgah.stations import evaluation_place
+
+    path, *files = operands
+    recipe = _recipe_of(path)
+    model, tokenizer = _model(path)
+    autocast, batch_size = evaluation_place(recipe).autocast, recipe.evaluate.batch_size
+    stream = _documents(path, files, tokenizer)
+    measured = evaluate_documents(model, stream, batch_size, autocast=autocast, show_progress=True)
+    value = {"model": path, **msgspec.to_builtins(measured)}
+    return Answer(_lines(value), value)
+
+
+def report(operands: list[str], flags: Plain) -> Answer:
+    """Draw the report of a run."""
+    from tezgah.training.report import write_report
+
+    run = Path(operands[0])
+    write_report(run)
+    return Answer(f"{run / 'report.html'}\n{run / 'curves.png'}", {"report": str(run / "report.html")})
+
+
+def curves(operands: list[str], flags: CurvesFlags) -> Answer:
+    """Draw runs over one another, and say where each of them stands."""
+    from tezgah.training.curves import draw_curves, names
+    from tezgah.training.metrics import last, read_metrics
+
+    runs = [Path(operand) for operand in operands]
+    output = Path(flags.o) if flags.o else runs[0] / "curves.png" if len(runs) == 1 else Path("curves.png")
+    draw_curves(runs, output)
+    standing = {}
+    for name, run in zip(names(runs), runs, strict=True):
+        rows = read_metrics(run)
+        figures = {field: last(rows, field) for field in ("step", "seconds", "validation_loss", "bits_per_byte")}
+        standing[name] = {field: value for field, value in figures.items() if value is not None}
+    text = "\n\n".join(f"{name}\n{_lines(figures)}" for name, figures in standing.items())
+    return Answer(f"{text}\n\n{output}", {"runs": standing, "picture": str(output)})
+
+
+def _told(result: "RunResult") -> Answer:
+    """What a run came to: bits per byte beside the compressors, and what to do next."""
+    evaluation = result.evaluation
+    value = {"run": str(result.folder), "made": result.made, "evaluation": evaluation}
+    lines = []
+    if evaluation:
+        marks = {"this model": evaluation["bits_per_byte"], **evaluation["baselines"]}
+        lines += ["held-out bits per byte", *(f"  {name:<12}{number:.4f}" for name, number in marks.items())]
+    if (result.folder / "report.html").is_file():
+        lines.append(f"report  {result.folder / 'report.html'}")
+    if (result.folder / "model").is_dir():
+        lines.append(f"model   {result.folder / 'model'}")
+    return Answer("\n".join(lines), value)
+
+
+def _model(path: str) -> "tuple[CausalLM, Tokenizer]":
+    """A MODEL on the best device here, and its tokenizer, which it must have."""
+    from tezgah import api
+    from tezgah.stations import evaluation_place
+
+    model, tokenizer = api.load(path)
+    if tokenizer is None:
+        raise InputError(f"{path}: has no tokenizer beside its model. Add a tokenizer.json.")
+    return model.to(evaluation_place(_recipe_of(path)).device), tokenizer
+
+
+def _documents(path: str, files: list[str], tokenizer: "Tokenizer") -> "Documents":
+    """The documents of files, or, where none are named, the held-out ones of the run that a MODEL belongs to."""
+    if files:
+        from tezgah.api import read_texts
+        from tezgah.evaluation.texts import TextDocuments
+
+        return TextDocuments(tokenizer, list(read_texts(files)))
+    home = _run_of(path)
+    if home is None:
+        raise InputError(f"{path}: belongs to no run, so it has no held-out text. Name files to evaluate it on.")
+    from tezgah.tokens.shards import TokenStream
+
+    stream = TokenStream(home / "tokens", "validation")
+    stream.check_tokenizer(tokenizer.hash)
+    return stream
+
+
+def _run_of(path: str) -> Path | None:
+    """The run that a run folder, its `model/` or one of its checkpoints belongs to."""
+    here = Path(path).resolve()
+    folders = (here, here.parent, here.parent.parent)
+    return next((folder for folder in folders if (folder / "tokens" / "index.json").is_file()), None)
+
+
+def _recipe_of(path: str) -> "Recipe":
+    """The recipe of a MODEL's run, the defaults where it belongs to none."""
+    from tezgah.recipe import Recipe, load_recipe
+
+    home = _run_of(path)
+    return load_recipe(home / "recipe.toml") if home and (home / "recipe.toml").is_file() else Recipe()
+
+
+def _lines(figures: dict[str, Any]) -> str:
+    """Figures one a line, aligned."""
+    width = max(map(len, figures)) + 2
+    shown = {name: f"{value:,}" if isinstance(value, int) else value for name, value in figures.items()}
+    shown |= {name: f"{value:.4f}" for name, value in figures.items() if isinstance(value, float)}
+    return "\n".join(f"{name.replace('_', ' '):<{width}}{value}" for name, value in shown.items())
+
+
+VERBS: dict[str, Verb] = {
+    "new": Verb("Write a starter recipe, commented, into DIR.", ("DIR",), Plain, new),
+    "run": Verb(
+        "Run a recipe: corpus, tokenizer, tokens, train, evaluate, report. What is up to date is skipped, and a "
+        "training that was stopped goes on from its last checkpoint.",
+        ("RECIPE",),
+        RunFlags,
+        run,
+        'Any field of the recipe can be set here. A LIST is a,b or \'["a", "b"]\'; `none` unsets a field that may be '
+        "unset. A budget (steps, tokens, epochs, minutes) given here replaces the recipe's.",
+        takes_recipe_fields=True,
+    ),
+    "generate": Verb(
+        "Complete each PROMPT; candidates are printed with their prompt, a line of 80 `=` between two.",
+        ("MODEL", "PROMPT…"),
+        GenerateFlags,
+        generate,
+        f"{MODEL} After `--` a PROMPT may begin with a dash.",
+    ),
+    "evaluate": Verb(
+        "Measure a model: loss, perplexity and bits per byte of whole documents.",
+        ("MODEL", "[FILE…]"),
+        Plain,
+        evaluate,
+        f"{MODEL} Without a FILE the held-out documents of its run are read.",
+    ),
+    "report": Verb("Draw report.html and curves.png of a run from its files.", ("RUN",), Plain, report),
+    "curves": Verb("Draw the curves of runs over one another.", ("RUN…",), CurvesFlags, curves),
+}

@@ -1,0 +1,222 @@
+"""A recipe is read as it is written, and what cannot be meant is refused in one line."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tezgah.errors import InputError
+from tezgah.fields import Field, fields_of, parse
+from tezgah.recipe import BUDGETS, dump_recipe, load_recipe, make_recipe, recipe_fields, recipe_tables
+from tezgah.settings import Settings
+from tezgah.starter import CHOSEN, starter, write_starter
+
+RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+def values_of(field: Field) -> st.SearchStrategy[Any]:
+    """Any value that a field may hold, drawn from its kinds and limits."""
+    strategies: list[st.SearchStrategy[Any]] = []
+    for kind in field.kinds:
+        if kind.choices:
+            strategies.append(st.sampled_from(kind.choices))
+        elif kind.plain is bool:
+            strategies.append(st.booleans())
+        elif kind.plain is int:
+            least = kind.above + 1 if kind.above is not None else kind.least or 0
+            strategies.append(st.integers(int(least), 2**63 - 1))
+        elif kind.plain is float:
+            strategies.append(
+                st.floats(
+                    kind.above if kind.above is not None else kind.least,
+                    kind.most,
+                    exclude_min=kind.above is not None,
+                    allow_nan=False,
+                    allow_infinity=False,
+                )
+            )
+        elif kind.plain is tuple:
+            strategies.append(st.lists(TEXT, max_size=3).map(tuple))
+        else:
+            strategies.append(TEXT)
+    return st.one_of(strategies)
+
+
+@st.composite
+def recipes(draw: st.DrawFn) -> Any:
+    """A recipe with some fields set and one budget."""
+    fields = [field for field in recipe_fields().values() if field.name not in BUDGETS]
+    chosen = draw(st.lists(st.sampled_from(fields), unique_by=lambda field: field.key, max_size=12))
+    budget = recipe_fields()[f"train.{draw(st.sampled_from(BUDGETS))}"]
+    tables: dict[str, dict[str, Any]] = {}
+    for field in [*chosen, budget]:
+        tables.setdefault(field.table, {})[field.name] = draw(values_of(field))
+    return make_recipe(tables)
+
+
+@given(recipes())
+@settings(deadline=None)
+def test_a_recipe_written_as_toml_loads_back_equal(tmp_path_factory: pytest.TempPathFactory, recipe: Any) -> None:
+    path = tmp_path_factory.getbasetemp() / "written.toml"
+    path.write_text(dump_recipe(recipe), encoding="utf-8")
+    assert load_recipe(path) == recipe
+
+
+@given(st.data())
+@settings(deadline=None)
+def test_every_value_can_be_given_as_a_flag(data: st.DataObject) -> None:
+    field = data.draw(st.sampled_from(list(recipe_fields().values())))
+    value = data.draw(values_of(field))
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, tuple):
+        text = "[" + ", ".join(toml_string(part) for part in value) + "]"
+    elif isinstance(value, str) and text.startswith("["):
+        return  # a text that looks like a list is read as one
+    assert parse(field, text, "--flag") == value
+
+
+def toml_string(text: str) -> str:
+    """A TOML basic string, every character by its number."""
+    return '"' + "".join(f"\\U{ord(character):08x}" for character in text) + '"'
+
+
+REFUSED = {
+    "[trian]\nsteps = 1": "[trian] is not a table of a recipe. Did you mean train?",
+    "[train]\nstpes = 1": "[train] has no field stpes. Did you mean steps?",
+    "[train]\ncontext_length = 1": "[train] has no field context_length. context_length belongs in [model].",
+    "steps = 3": "[steps] is not a table of a recipe. steps belongs in [train].",
+    "train = 3": "train is a table of a recipe: write [train] on a line of its own.",
+    "[train": "not valid TOML: Expected ']' at the end of a table declaration (at end of document).",
+    "[train]\nsteps = -1": "[train] steps must be a whole number, 1 or more, not -1.",
+    "[train]\nsteps = 0": "[train] steps must be a whole number, 1 or more, not 0.",
+    "[train]\nsteps = nan": "[train] steps must be a whole number, 1 or more, not nan.",
+    "[train]\nsteps = 2.5": "[train] steps must be a whole number, 1 or more, not 2.5.",
+    "[train]\nsteps = true": "[train] steps must be a whole number, 1 or more, not true.",
+    '[train]\nsteps = "4"': '[train] steps must be a whole number, 1 or more, not "4".',
+    "[train]\nsteps = 10000000000000000000": "[train] steps must be a whole number, 1 or more, not 10000000000000000000.",
+    "[train]\nminutes = nan": "[train] minutes must be a number above 0, not nan.",
+    "[train]\nminutes = inf": "[train] minutes must be a number above 0, not inf.",
+    "[train]\nbeta1 = 1.5": "[train] beta1 must be a number from 0 to 1, not 1.5.",
+    '[train]\noptimizer = "adam"': '[train] optimizer must be muon or adamw, not "adam". Did you mean adamw?',
+    "[corpus]\nsource = 3": "[corpus] source must be text or a list of texts, not 3.",
+    '[corpus]\nkeep_columns = ["a", 4]': '[corpus] keep_columns must be a list of texts, not ["a", 4].',
+    "[train]\nsteps = 1\nminutes = 2": "[train] steps = 1 and minutes = 2.0 are 2 budgets at once. Keep one of them.",
+    "[corpus]": "[train] has no budget. Set one of steps, tokens, epochs, minutes.",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED.items(), ids=range(len(REFUSED)))
+def test_what_cannot_be_meant_is_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(InputError) as refusal:
+        load_recipe(path)
+    assert str(refusal.value) == f"{path}: {message}"
+
+
+def test_a_recipe_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    for path, message in ((tmp_path / "binary.toml", "not UTF-8"), (tmp_path, "a folder"), (tmp_path / "x", "no such")):
+        with pytest.raises(InputError, match=message):
+            load_recipe(path)
+
+
+FLAGS: dict[tuple[str, str], Any] = {
+    ("train.steps", "1_000"): 1000,
+    ("train.steps", "1e3"): 1000,
+    ("train.learning-rate", "1e-3"): 0.001,
+    ("train.minutes", "2"): 2.0,
+    ("train.compile", "False"): False,
+    ("corpus.source", "a,b"): "a,b",
+    ("corpus.source", "[ab]*.txt"): "[ab]*.txt",
+    ("corpus.source", '["a", "b"]'): ("a", "b"),
+    ("corpus.keep_columns", "path, license"): ("path", "license"),
+    ("train.sample_prompts", "def f(a, b):"): ("def f(a, b):",),
+    ("train.sample_prompts", "['def f(', 'class']"): ("def f(", "class"),
+    ("model.n_layers", "none"): None,
+}
+
+
+@pytest.mark.parametrize(("flag", "value"), FLAGS.items(), ids=[" ".join(flag) for flag in FLAGS])
+def test_a_flag_is_read_by_its_fields_type(flag: tuple[str, str], value: Any) -> None:
+    key, text = flag
+    recipe = make_recipe({"train": {"steps": 1}, "model": {"n_layers": 3}}, {key: text})
+    table, name = key.replace("-", "_").split(".")
+    assert getattr(getattr(recipe, table), name) == value
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "message"),
+    [
+        ("train.steps", "-3", "--train.steps must be a whole number, 1 or more, not -3."),
+        ("train.steps", "many", '--train.steps must be a whole number, 1 or more, not "many".'),
+        ("train.minutes", "nan", "--train.minutes must be a number above 0, not nan."),
+        ("train.compile", "yes", '--train.compile must be true or false, not "yes".'),
+        ("train.stpes", "4", "--train.stpes: no such field. Did you mean train.steps?"),
+        ("train.sample_prompts", "[3]", "--train.sample_prompts must be a list of texts, not [3]."),
+    ],
+)
+def test_a_flag_that_cannot_be_meant_is_refused(key: str, text: str, message: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        make_recipe({"train": {"steps": 1}}, {key: text})
+    assert str(refusal.value) == message
+
+
+def test_a_budget_given_as_a_flag_replaces_the_recipes() -> None:
+    told = make_recipe({"train": {"minutes": 4.5}}, {"train.steps": "120"}).train
+    assert (told.steps, told.minutes) == (120, None)
+    with pytest.raises(InputError, match="steps = 1 and epochs = 2.0 are 2 budgets"):
+        make_recipe({}, {"train.steps": 1, "train.epochs": 2.0})
+
+
+def test_every_field_of_every_table_has_a_description() -> None:
+    assert [field.key for field in recipe_fields().values() if not field.description] == []
+
+
+def test_a_field_is_stated_once() -> None:
+    class Narrow(Settings, frozen=True):
+        """One field."""
+
+        size: int = 3
+
+    (field,) = fields_of(Narrow, "narrow")
+    assert (field.key, field.default, field.words) == ("narrow.size", 3, "a whole number")
+
+
+def test_the_starter_sets_what_it_says_and_leaves_the_rest_at_the_defaults(tmp_path: Path) -> None:
+    path = write_starter(tmp_path / "poems")
+    assert path == tmp_path / "poems" / "poems.toml"
+    chosen: dict[str, dict[str, Any]] = {}
+    for key, value in CHOSEN.items():
+        table, name = key.split(".")
+        chosen.setdefault(table, {})[name] = value
+    assert load_recipe(path) == make_recipe(chosen)
+
+
+def test_every_default_in_the_starters_comments_is_the_default() -> None:
+    lines = starter(Path("x.toml")).splitlines()
+    kept = [line.removeprefix("#") for line in lines if not line.startswith("# ") and not line.endswith("=")]
+    tables = tomllib.loads("\n".join(kept))
+    assert make_recipe(tables) == make_recipe(recipe_tables(make_recipe(tomllib.loads("\n".join(lines)))))
+    named = {line.lstrip("#").partition(" ")[0] for line in lines if " =" in line and not line.startswith("# ")}
+    assert named == {field.name for field in recipe_fields().values()}
+
+
+def test_the_starter_never_overwrites(tmp_path: Path) -> None:
+    path = write_starter(tmp_path)
+    path.write_text("mine")
+    with pytest.raises(InputError, match="already there"):
+        write_starter(tmp_path)
+    assert path.read_text() == "mine"
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="a file, not a folder"):
+        write_starter(tmp_path / "file")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_the_recipes_of_the_house_load(path: Path) -> None:
+    load_recipe(path)
