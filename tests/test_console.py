@@ -112,13 +112,13 @@ def test_what_is_said_is_heard_while_one_listens(capsys):
 def test_a_terminal_shows_a_bar_with_rate_and_note():
     screen = on_a_terminal(
         "from tezgah.console import progress, warn\n"
-        "with progress('training', total=40, unit='steps', done=8) as bar:\n"
+        "with progress('training [bold]', total=40, unit='steps', done=8) as bar:\n"
         "    for step in range(32):\n"
         "        bar.advance(1, f'loss [{step}]')\n"
         "    warn('seen above the bar')\n"
     )
     last = screen.splitlines()[-1] if not screen.endswith("\x1b[?25h") else screen.splitlines()[-2]
-    assert "training" in last
+    assert "training [bold]" in last
     assert "40 of 40 steps, 100 %" in last
     assert "steps/s" in last
     assert "loss [31]" in last  # brackets are text, not markup

@@ -190,6 +190,26 @@ def test_a_full_disk_is_one_line_and_harms_nothing(tmp_path):
     assert names(tmp_path) == ["a.txt"]
 
 
+def test_all_that_a_folder_holds_is_on_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    happened: list[object] = []
+    rename = os.replace
+
+    def note_rename(source, target):
+        happened.append("rename")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", lambda file: happened.append(os.fstat(file).st_ino))
+    monkeypatch.setattr(os, "replace", note_rename)
+    with atomic_folder(tmp_path / "model") as folder:
+        (folder / "inner").mkdir()
+        (folder / "inner" / "weights").write_text("x")
+    model = tmp_path / "model"
+    inside = {path.stat().st_ino for path in (model, model / "inner", model / "inner" / "weights")}
+    moved = happened.index("rename")
+    assert set(happened[:moved]) == inside
+    assert happened[moved + 1 :] == [tmp_path.stat().st_ino]
+
+
 def test_a_disk_that_fills_at_the_last_flush_is_one_line(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -85,18 +85,22 @@ def duration(seconds: float) -> str:
 
 
 def standing(done: float, total: float | None, unit: str, rate: float | None) -> str:
-    """How far the work is, how fast it goes (units a second) and when it will end.
+    """How far the work is, how fast it goes (units a second) and when it will end. Bytes, "B", are given in MB.
 
     >>> standing(1_200, 4_000, "steps", 14.0)
     '1,200 of 4,000 steps, 30 %, 14 steps/s, 3 min 20 s left'
     >>> standing(1_200, None, "documents", None)
     '1,200 documents'
+    >>> standing(24_600_000, 100_000_000, "B", 12_345_678.0)
+    '24.6 of 100.0 MB, 25 %, 12.3 MB/s, 6 s left'
     """
-    parts = [f"{done:,.0f} {unit}" if total is None else f"{done:,.0f} of {total:,.0f} {unit}"]
+    one, shown, digits = (1e6, "MB", 1) if unit == "B" else (1, unit, 0)
+    amount = f"{done / one:,.{digits}f}"
+    parts = [f"{amount} {shown}" if total is None else f"{amount} of {total / one:,.{digits}f} {shown}"]
     if total:
         parts.append(f"{100 * min(done / total, 1):.0f} %")
     if rate:
-        parts.append(f"{_number(rate)} {unit}/s")
+        parts.append(f"{_number(rate / one)} {shown}/s")
     if rate and total and done < total:
         parts.append(f"{duration((total - done) / rate)} left")
     return ", ".join(parts)
