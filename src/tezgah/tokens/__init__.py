@@ -1,0 +1,5 @@
+"""Token ids on disk, sequences over them, and the order in which training sees those.
+
+`build.py` writes a corpus as token shards, `shards.py` opens them as one long stream,
+`sequences.py` cuts the stream into rows of a batch, `order.py` says which row comes when.
+"""

@@ -1,0 +1,97 @@
+"""A corpus as token shards: every document behind a separator, one separator at the very end."""
+
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from tezgah.console import Progress, progress
+from tezgah.corpus.reading import read_batches
+from tezgah.corpus.reading import read_index as read_corpus_index
+from tezgah.tokenizer.tokenizer import Tokenizer
+from tezgah.tokens.index import FORMAT, SplitIndex, TokensIndex, dtype_of, shard_name, write_index
+from tezgah.tokens.npy import NpyWriter
+from tezgah.tokens.settings import TokensSettings
+
+
+def build_tokens(corpus: Path, tokenizer: Tokenizer, settings: TokensSettings, folder: Path) -> TokensIndex:
+    """Write every split of the corpus into the empty `folder`, a batch of documents in memory at a time."""
+    splits = read_corpus_index(corpus).splits
+    total = sum(amount.bytes for amount in splits.values())
+    with progress("tokens", total, "bytes") as bar:
+        written = {split: _write_split(corpus, split, tokenizer, settings, folder, bar) for split in splits}
+    index = TokensIndex(
+        format=FORMAT,
+        dtype=dtype_of(tokenizer.vocab_size),
+        vocab_size=tokenizer.vocab_size,
+        separator_id=tokenizer.separator_id,
+        tokenizer=tokenizer.hash,
+        splits=written,
+    )
+    write_index(folder, index)
+    return index
+
+
+def _write_split(
+    corpus: Path, split: str, tokenizer: Tokenizer, settings: TokensSettings, folder: Path, bar: Progress
+) -> SplitIndex:
+    text_tokens = characters = size_bytes = 0
+    with (
+        closing(ShardWriter(folder, split, dtype_of(tokenizer.vocab_size), settings.shard_tokens)) as stream,
+        closing(NpyWriter(folder / f"{split}-offsets.npy", np.int64)) as offsets,
+        closing(NpyWriter(folder / f"{split}-bytes.npy", np.int64)) as sizes,
+    ):
+        for batch in read_batches(corpus, split):
+            texts = batch["text"]
+            ids, starts = tokenizer.encode_batch(texts)  # (tokens,), (rows + 1,)
+            lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False)  # (rows,) UTF-8 bytes
+            offsets.append(stream.length + starts[:-1] + np.arange(len(texts)))
+            sizes.append(lengths)
+            stream.append(np.insert(ids, starts[:-1], tokenizer.separator_id))
+            text_tokens += ids.size
+            characters += pc.sum(pc.utf8_length(texts)).as_py() or 0
+            size_bytes += int(lengths.sum())
+            bar.advance(int(lengths.sum()))
+        offsets.append(np.array([stream.length]))
+        stream.append(np.array([tokenizer.separator_id]))
+    return SplitIndex(
+        documents=sizes.length,
+        text_tokens=text_tokens,
+        bytes=size_bytes,
+        characters=characters,
+        shards=tuple(stream.shards),
+    )
+
+
+class ShardWriter:
+    """One long stream of ids in `.npy` files of `shard_tokens` each, the last one shorter."""
+
+    def __init__(self, folder: Path, split: str, dtype: str, shard_tokens: int) -> None:
+        self._folder, self._split, self._dtype, self._shard_tokens = folder, split, dtype, shard_tokens
+        self._file: NpyWriter | None = None
+        self.shards: list[int] = []  # tokens in each file
+
+    @property
+    def length(self) -> int:
+        """Ids in the stream so far."""
+        return sum(self.shards)
+
+    def append(self, ids: NDArray[np.integer]) -> None:
+        """Write `ids` at the stream's end."""
+        while ids.size:
+            if self._file is None or self._file.length == self._shard_tokens:
+                self.close()
+                self._file = NpyWriter(self._folder / shard_name(self._split, len(self.shards)), self._dtype)
+                self.shards.append(0)
+            taken = ids[: self._shard_tokens - self._file.length]
+            self._file.append(taken)
+            self.shards[-1] += taken.size
+            ids = ids[taken.size :]
+
+    def close(self) -> None:
+        """Close the last file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

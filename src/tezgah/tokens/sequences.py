@@ -1,0 +1,63 @@
+"""Sequences of a fixed length over a token stream, each with a number, so that any can be read at any time."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tezgah.errors import InputError
+from tezgah.tokens.shards import TokenStream
+
+NO_TARGET = -100  # torch's cross_entropy leaves it out
+
+SPLIT_NAMES = {"train": "training"}
+
+
+class Sequences:
+    """Sequence i reads the tokens from i × stride on, and predicts each one's successor.
+
+    Documents follow one another with a separator between them, so a sequence may hold many. A
+    stride of 0 is context_length: every token is read once. A smaller one repeats tokens in
+    their new places, and every prediction counts (the sliding window of textbooks). What is left
+    at the end, shorter than context_length, is dropped, or kept as one more sequence.
+
+    Raises InputError where the stream makes no sequence.
+    """
+
+    def __init__(self, stream: TokenStream, context_length: int, stride: int = 0, keep_short: bool = False) -> None:
+        self.stream = stream
+        self.context_length = context_length
+        self.stride = stride or context_length
+        predictable = len(stream) - 1  # a token has a successor
+        full = max(0, (predictable - context_length) // self.stride + 1)
+        reached = (full - 1) * self.stride + context_length if full else 0
+        has_rest = keep_short and max(reached, full * self.stride) < predictable
+        self._length = full + has_rest
+        if not self._length:
+            raise InputError(self._too_short())
+
+    def __len__(self) -> int:
+        return self._length
+
+    def batch(self, indices: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The sequences of these numbers: ids and targets, each (batch, time).
+
+        A target is the next id; the end of a short sequence is separators without a target (-100).
+        """
+        shape = (len(indices), self.context_length)
+        ids = np.full(shape, self.stream.index.separator_id, np.int64)  # (batch, time)
+        targets = np.full(shape, NO_TARGET, np.int64)  # (batch, time)
+        for row, index in enumerate(indices.tolist()):
+            if not 0 <= index < self._length:
+                raise IndexError(f"sequence {index} of {self._length}")
+            start = index * self.stride
+            window = self.stream[start : start + self.context_length + 1]  # (time + 1,), or fewer at the end
+            ids[row, : len(window) - 1] = window[:-1]
+            targets[row, : len(window) - 1] = window[1:]
+        return ids, targets
+
+    def _too_short(self) -> str:
+        stream, tokens = self.stream, len(self.stream)
+        name = SPLIT_NAMES.get(stream.split, stream.split)
+        lead = f"{stream.folder}: {tokens:,} {name} tokens make no sequence of context_length {self.context_length:,}."
+        return lead + (
+            f" Add text, or set model.context_length to {tokens - 1:,} or less." if tokens > 1 else " Add text."
+        )

@@ -1,0 +1,82 @@
+"""The token stream of a split: shard files opened as one long array, never read whole."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tezgah.errors import InputError
+from tezgah.tokens.index import SplitIndex, TokensIndex, read_index, shard_name
+
+
+class TokenStream:
+    """All tokens of a split in order: separator, document, separator, document, …, separator.
+
+    Document i stands behind the separator at `offsets[i]` and before that at `offsets[i + 1]`;
+    `offsets` is (documents + 1,). `bytes`, (documents,), is the UTF-8 length of each text.
+    Files are memory-mapped; all are checked against `index.json` here, so a read cannot fail later.
+    """
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.folder = folder
+        self.split = split
+        self.index: TokensIndex = read_index(folder)
+        if split not in self.index.splits:
+            raise InputError(f"{folder}: no split {split!r}; there is: {', '.join(self.index.splits) or 'none'}.")
+        entry = self.index.splits[split]
+        self._shards = [
+            _open(folder / shard_name(split, number), self.index.dtype, length)
+            for number, length in enumerate(entry.shards)
+        ]
+        self._starts = np.concatenate([[0], np.cumsum(entry.shards, dtype=np.int64)])  # (shards + 1,)
+        self.offsets: NDArray[np.int64] = _open(folder / f"{split}-offsets.npy", "int64", entry.documents + 1)
+        self.bytes: NDArray[np.int64] = _open(folder / f"{split}-bytes.npy", "int64", entry.documents)
+        if len(self) != entry.text_tokens + entry.documents + 1:
+            raise _damaged(folder / "index.json", _disagreement(entry))
+
+    def __len__(self) -> int:
+        """Tokens in the stream, separators included."""
+        return int(self._starts[-1])
+
+    def __getitem__(self, tokens: slice) -> NDArray[np.integer]:
+        """The tokens of a slice, (tokens,), in the type they are stored in; slices end where the stream does."""
+        start, stop, _ = tokens.indices(len(self))
+        first = int(np.searchsorted(self._starts, start, side="right")) - 1
+        pieces = []
+        for number in range(first, len(self._shards)):
+            if (begin := int(self._starts[number])) >= stop:
+                break
+            pieces.append(self._shards[number][max(start - begin, 0) : stop - begin])
+        if len(pieces) == 1:
+            return pieces[0]
+        return np.concatenate(pieces or [np.empty(0, self.index.dtype)])
+
+    def check_tokenizer(self, tokenizer_hash: str) -> None:
+        """Refuse a tokenizer other than the one that made these tokens."""
+        if tokenizer_hash != self.index.tokenizer:
+            raise InputError(
+                f"{self.folder}: made with tokenizer {self.index.tokenizer[:12]}…, not with {tokenizer_hash[:12]}…. "
+                "Make the tokens anew with this tokenizer, or use the one they were made with."
+            )
+
+
+def _open(path: Path, dtype: str, length: int) -> NDArray[Any]:
+    """A memory-mapped array of the dtype and length that the index states."""
+    try:
+        array = np.load(path, mmap_mode="r" if length else None, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file. Make the tokens anew.") from None
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise _damaged(path, str(error)) from error
+    if not isinstance(array, np.ndarray) or array.dtype != np.dtype(dtype) or array.shape != (length,):
+        raise _damaged(path, f"{length:,} numbers of type {dtype} were expected")
+    return np.asarray(array)
+
+
+def _disagreement(entry: SplitIndex) -> str:
+    return f"{entry.text_tokens:,} tokens in {entry.documents:,} documents are not what the shards hold"
+
+
+def _damaged(path: Path, why: str) -> InputError:
+    return InputError(f"{path}: damaged ({' '.join(why.split())}). Make the tokens anew.")
