@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import tezgah.corpus.json_rows as json_rows
 from tezgah.corpus.build import build_corpus
 from tezgah.corpus.settings import CorpusSettings
+from tezgah.corpus.stored import StoredFile
 from tezgah.errors import InputError
 from tezgah.files import atomic_folder
 
@@ -30,7 +32,7 @@ def refused(folder: Path, **settings: Any) -> str:
     return str(error.value)
 
 
-def texts(folder: Path) -> list[str]:
+def texts(folder: Path) -> Any:
     tables = [pq.read_table(path, columns=["text"]) for path in (folder / "out").glob("*.parquet")]
     return pa.concat_tables(tables)["text"].to_pylist()
 
@@ -111,9 +113,11 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path):
         (b'{"text": "\xff"}', "row 117 cannot be used ('utf-8' codec can't decode"),
     ],
 )
-@pytest.mark.parametrize("blank", [0, 2])
-def test_a_bad_row_is_named_by_its_number_or_counted(tmp_path, row, message, blank):
+@pytest.mark.parametrize(("blank", "block"), [(0, 1 << 22), (2, 1 << 22), (2, 1000)])
+def test_a_bad_row_is_named_by_its_number_or_counted(tmp_path, monkeypatch, row, message, blank, block):
     """Blank lines count as rows: the number is the one an editor shows."""
+    monkeypatch.setattr(json_rows, "BLOCK_BYTES", block)
+    monkeypatch.setattr(StoredFile.read, "__defaults__", (999,))
     lines = [b""] * blank + [line.encode() for line in LINES]
     lines[116] = row if isinstance(row, bytes) else row.encode()
     path = tmp_path / "a.jsonl"
@@ -187,12 +191,13 @@ def test_a_file_without_permission(tmp_path, monkeypatch):
 def test_settings_that_cannot_be_met_are_refused_before_reading(tmp_path):
     (tmp_path / "a.txt").write_text("some text")
     source = str(tmp_path / "a.txt")
-    for settings, message in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"validation_ratio": 0.6, "test_ratio": 0.4}, "leave nothing to train on"),
         ({"split_key": "repo"}, "'repo' is not a column of the corpus. Add it to corpus.keep_columns"),
         ({"keep_columns": ("part",)}, "'part' is a name of ours"),
         ({"keep_columns": ("text",), "text_column": "content"}, "'text' is a name of ours"),
-    ]:
+    ]
+    for settings, message in cases:
         with pytest.raises(InputError, match=message.replace(".", r"\.")):
             build_corpus(CorpusSettings(source=source, **settings), tmp_path / "never-made")
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tezgah.corpus.texts as texts_module
 from tezgah.corpus.build import build_corpus
 from tezgah.corpus.inputs import list_inputs
 from tezgah.corpus.reading import read_batches, read_index
@@ -28,7 +29,7 @@ def build(folder: Path, **settings: Any):
     return build_corpus(CorpusSettings(**settings), folder)
 
 
-def rows(folder: Path, split: str) -> list[dict[str, Any]]:
+def rows(folder: Path, split: str) -> Any:
     return pq.read_table(folder / f"{split}.parquet").to_pylist()
 
 
@@ -227,6 +228,24 @@ def test_the_standard_library_makes_a_corpus(tmp_path):
     assert any("class ArgumentParser" in text for text in texts)
 
 
+def test_texts_too_long_to_hold_make_the_same_corpus_as_held_ones(tmp_path, monkeypatch):
+    source = tmp_path / "data"
+    source.mkdir()
+    for name, numbers in {"a.txt": range(9000), "b.txt": range(9000), "c.txt": range(40), "d.txt": range(7000)}.items():
+        (source / name).write_text("".join(f"Satır {number}\n\n" for number in numbers))
+    settings = {"source": str(source), "max_document_bytes": 1000, "split": "hash"}
+    held = build(tmp_path / "held", **settings)
+    monkeypatch.setattr(texts_module, "HELD_BYTES", 5000)
+    assert build(tmp_path / "long", **settings) == held
+    assert held.dropped["duplicate"].examples == ["b.txt (same as a.txt)"]
+    for path in (tmp_path / "held").iterdir():
+        found, expected = tmp_path / "long" / path.name, path
+        if path.suffix == ".parquet":
+            assert pq.read_table(found) == pq.read_table(expected)
+        else:
+            assert found.read_bytes() == expected.read_bytes()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["txt.gz", "jsonl.gz", "parquet"])
 def test_memory_stays_bounded_whatever_the_size_of_the_input(tmp_path, kind):
@@ -245,6 +264,7 @@ def test_memory_stays_bounded_whatever_the_size_of_the_input(tmp_path, kind):
     code = """
 import resource, sys
 from pathlib import Path
+import tezgah.corpus.texts as texts_module
 from tezgah.corpus.build import build_corpus
 from tezgah.corpus.settings import CorpusSettings
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

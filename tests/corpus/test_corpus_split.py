@@ -67,6 +67,7 @@ def test_position_is_python_slicing_of_all_characters(texts, ratio, data):
     halves: dict[int, str] = {TRAIN: "", VALIDATION: "", -1: ""}
     for row, text in enumerate(texts):
         if found.divided and found.divided[0] == row:
+            assert 0 < found.divided[1] < len(text)
             halves[TRAIN] += text[: found.divided[1]]
             halves[VALIDATION] += text[found.divided[1] :]
         else:
@@ -79,6 +80,8 @@ def test_few_documents_are_split_by_position_and_it_says_why():
     assert found.rule == "position"
     assert "49 documents are too few" in found.reason
     assert plan(CorpusSettings(), [f"document {number}" for number in range(60)]).rule == "hash"
+    found = plan(CorpusSettings(validation_ratio=1e-9), [f"document {number}" for number in range(60)])
+    assert (found.rule, found.reason) == ("position", "by hash no document of 60 would be left for validation")
 
 
 def test_a_test_split_is_refused_where_the_split_is_by_position():

@@ -28,11 +28,11 @@ def _heading(summary: CorpusSummary) -> str:
     documents = sum(each.documents for each in summary.splits.values())
     size = sum(each.bytes for each in summary.splits.values())
     read = sum(record[1] for record in summary.inputs if record[3])
-    files = f" from {len(summary.inputs):,} files ({read:,} bytes read)" if summary.inputs else ""
+    files = f" from {_count(len(summary.inputs), 'file')} ({read:,} bytes read)" if summary.inputs else ""
     sources = ", ".join(f"`{name}`" for name in summary.source)
     return (
-        f"# Corpus card\n\nFrom {sources}: {summary.texts:,} texts came in{files}, {stay:,} stayed. "
-        f"They make {documents:,} documents of {size:,} bytes.\n"
+        f"# Corpus card\n\nFrom {sources}: {_count(summary.texts, 'text')} came in{files}, {stay:,} stayed. "
+        f"This makes {_count(documents, 'document')} of {size:,} bytes.\n"
     )
 
 
@@ -66,9 +66,9 @@ def _cut(summary: CorpusSummary) -> str:
     if not summary.cut_texts:
         return f"## Cut\n\nNo text is longer than {limit}, so none was cut.\n"
     return (
-        f"## Cut\n\nTexts longer than {limit} were cut at paragraph ends before the split: {summary.cut_texts:,} became "
-        f"{summary.cut_parts:,} documents. The column `part` numbers them within their text. "
-        "Parts of one text may be in different splits.\n"
+        f"## Cut\n\nTexts longer than {limit} were cut at paragraph ends before the split: "
+        f"{summary.cut_texts:,} became {summary.cut_parts:,} documents. "
+        "The column `part` numbers them within their text. Parts of one text may be in different splits.\n"
     )
 
 
@@ -82,6 +82,14 @@ def _breakdown(title: str, groups: dict[str, Amount]) -> str:
 def _columns(summary: CorpusSummary) -> str:
     rows = [(_code(name), kind) for name, kind in summary.columns.items()]
     return f"## Columns\n\n{_table(('column', 'type'), rows)}\n"
+
+
+def _count(number: int, noun: str) -> str:
+    """
+    >>> _count(1, "text"), _count(2000, "text")
+    ('1 text', '2,000 texts')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _numbers(amount: Amount) -> tuple[str, str, str]:

@@ -60,7 +60,9 @@ def plan_split(settings: CorpusSettings, fractions: np.ndarray, characters: np.n
         if settings.split == "hash" or (count >= FEWEST_FOR_HASH and not empty):
             key = f"the column {settings.split_key}" if settings.split_key else "the text"
             return Plan("hash", f"by SHA-256 of {key} with a constant seed", codes)
-        why = f"{count:,} documents are too few to hold some out by hash (fewer than {FEWEST_FOR_HASH}, or none chosen)"
+        why = f"{count:,} documents are too few to hold some out by hash (fewer than {FEWEST_FOR_HASH})"
+        if count >= FEWEST_FOR_HASH:
+            why = f"by hash no document of {count:,} would be left for {empty}"
     else:
         why = "the recipe says so"
     if settings.test_ratio > 0:

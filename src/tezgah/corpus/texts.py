@@ -50,6 +50,7 @@ def _read(
     limit = None if file.is_named else settings.max_file_bytes
     if limit is not None and file.size > limit:
         tally.set_aside("too_large", file)
+        advance(file.size)
         return None
     try:
         with StoredFile(file.path, advance) as stored:
