@@ -1,5 +1,6 @@
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from tezgah.errors import InputError
-from tezgah.evaluation.bits_per_byte import _batches, _windows, evaluate_documents
+from tezgah.evaluation.bits_per_byte import Evaluation, _batches, _windows, evaluate_documents
 from tezgah.models.build import build_config, build_model
 from tezgah.models.checkpoint import save_model
 from tezgah.models.settings import ModelSettings
@@ -63,6 +64,11 @@ class Pairs(torch.nn.Module):
         return F.cross_entropy(scores.flatten(0, 1), targets.flatten(), reduction="sum")
 
 
+def evaluate(model: Any, *arguments: Any, **settings: Any) -> Evaluation:
+    """Any of the models above, or a real one."""
+    return evaluate_documents(model, *arguments, **settings)
+
+
 def document_by_document(log_probabilities, documents, context_length):
     """The plain way: nats of every token of every document and of its closing separator.
 
@@ -92,7 +98,7 @@ def test_batches_of_windows_equal_one_document_and_one_token_at_a_time(documents
         return scores.detach().log_softmax(-1)
 
     nats = document_by_document(log_probabilities, documents, context_length)
-    reading = evaluate_documents(model, Stream(documents), batch_size)
+    reading = evaluate(model, Stream(documents), batch_size)
     tokens, size_bytes = sum(map(len, documents)), 2 * sum(map(len, documents))
     assert (reading.tokens, reading.bytes, reading.documents) == (tokens + len(documents), size_bytes, len(documents))
     assert reading.loss == pytest.approx(nats / reading.tokens, rel=1e-12)
@@ -105,7 +111,7 @@ def test_batches_of_windows_equal_one_document_and_one_token_at_a_time(documents
 def test_a_model_that_knows_nothing_needs_log2_of_the_vocabulary_for_every_token(documents, context_length, batch_size):
     if not any(documents):
         return
-    reading = evaluate_documents(Uniform(1_000, context_length), Stream(documents), batch_size)
+    reading = evaluate(Uniform(1_000, context_length), Stream(documents), batch_size)
     tokens = sum(map(len, documents))
     assert reading.bits_per_byte == pytest.approx(
         math.log2(1_000) * (tokens + len(documents)) / (2 * tokens), rel=1e-12
@@ -140,17 +146,15 @@ def test_batches_hold_every_window_once_in_few_shapes(lengths, batch_size):
 def test_only_the_documents_asked_for_are_read():
     documents = [[1, 2, 3], [4], [5, 6, 1, 2, 3, 4, 5], [6, 6]]
     model = Pairs(7, 4)
-    some = evaluate_documents(model, Stream(documents), documents=np.array([0, 2]))
-    assert some == evaluate_documents(model, Stream([documents[0], documents[2]]))
+    some = evaluate(model, Stream(documents), documents=np.array([0, 2]))
+    assert some == evaluate(model, Stream([documents[0], documents[2]]))
     assert some.documents == 2
-    assert evaluate_documents(model, Stream(documents), documents=range(4)) == evaluate_documents(
-        model, Stream(documents)
-    )
+    assert evaluate(model, Stream(documents), documents=range(4)) == evaluate(model, Stream(documents))
 
 
 def test_short_documents_do_not_pay_for_the_context():
     model = Uniform(10, 1_024)
-    evaluate_documents(model, Stream([[1] * 20] * 64 + [[1] * 900]), batch_size=8)
+    evaluate(model, Stream([[1] * 20] * 64 + [[1] * 900]), batch_size=8)
     assert model.shapes == [(8, 32)] * 8 + [(8, 1_024)]
 
 
@@ -169,15 +173,19 @@ def test_bits_per_byte_equal_those_of_transformers(shape, tmp_path):
         nats = document_by_document(
             lambda ids: theirs(torch.tensor([ids])).logits[0, -1].double().log_softmax(-1), documents, 16
         )
-    reading = evaluate_documents(model, Stream(documents), batch_size=4)
+    reading = evaluate(model, Stream(documents), batch_size=4)
     assert reading.bits_per_byte == pytest.approx(nats / math.log(2) / 150, rel=1e-5)
-    half = evaluate_documents(model, Stream(documents), batch_size=4, autocast=torch.bfloat16)
+    half = evaluate(model, Stream(documents), batch_size=4, autocast=torch.bfloat16)
     assert half.loss == pytest.approx(reading.loss, rel=2e-2)
     assert half.loss != reading.loss
 
 
 def test_modes_come_back_and_progress_counts_tokens(monkeypatch):
     moves = []
+
+    def progress(title, total, unit, done=0):
+        moves.append(-total)
+        return Bar()
 
     class Bar:
         def __enter__(self):
@@ -189,9 +197,9 @@ def test_modes_come_back_and_progress_counts_tokens(monkeypatch):
         def advance(self, amount=1, note=""):
             moves.append(amount)
 
-    monkeypatch.setattr("tezgah.console.progress", lambda title, total, unit, done=0: moves.append(-total) or Bar())
+    monkeypatch.setattr("tezgah.console.progress", progress)
     model = Uniform(10, 8).train()
-    evaluate_documents(model, Stream([[1] * 20] * 5), batch_size=3, show_progress=True)
+    evaluate(model, Stream([[1] * 20] * 5), batch_size=3, show_progress=True)
     assert model.training
     assert sum(moves) == 0
     assert len(moves) > 3
@@ -199,9 +207,9 @@ def test_modes_come_back_and_progress_counts_tokens(monkeypatch):
 
 def test_nothing_to_read_and_a_broken_model_are_refused():
     with pytest.raises(InputError, match="2 documents to evaluate hold no text"):
-        evaluate_documents(Uniform(10, 8), Stream([[], []]))
+        evaluate(Uniform(10, 8), Stream([[], []]))
     broken = Pairs(7, 8)
     with torch.no_grad():
         broken.table.fill_(math.nan)
     with pytest.raises(InputError, match="a loss of nan nats"):
-        evaluate_documents(broken, Stream([[1, 2]]))
+        evaluate(broken, Stream([[1, 2]]))

@@ -41,9 +41,12 @@ def test_priming_with_the_same_text_makes_it_almost_free():
 def test_xz_runs_two_times_more_than_for_the_text_alone_and_on_the_tail_only(monkeypatch):
     seen = []
     compress = lzma.compress
-    monkeypatch.setattr(
-        "tezgah.evaluation.compressors.lzma.compress", lambda data, preset: seen.append(data) or compress(data)
-    )
+
+    def seeing(data, preset):
+        seen.append(data)
+        return compress(data)
+
+    monkeypatch.setattr("tezgah.evaluation.compressors.lzma.compress", seeing)
     monkeypatch.setattr("tezgah.evaluation.compressors.PRIMING_BYTES", 3)
     baselines(b"abcdef", b"gh")
     assert sorted(seen) == [b"def", b"defgh", b"gh"]

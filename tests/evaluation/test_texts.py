@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,8 @@ class Letters:
 
 @given(st.lists(st.text(st.characters(min_codepoint=1, exclude_categories=["Cs"])), max_size=6))
 def test_texts_lie_between_separators(texts):
-    stream = TextDocuments(Letters(), texts)
+    letters: Any = Letters()
+    stream = TextDocuments(letters, texts)
     assert stream[:].tolist() == [0, *(i for text in texts for i in [*map(ord, text), 0])]
     for text, start, end in zip(texts, stream.offsets, stream.offsets[1:], strict=False):
         assert stream[start : end + 1].tolist() == [0, *map(ord, text), 0]

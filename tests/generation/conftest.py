@@ -31,7 +31,8 @@ class History(nn.Module):
         cache.ids = torch.cat((cache.ids, ids), 1)
         assert cache.length <= cache.capacity <= self.config.context_length
         self.row_steps += len(ids)
-        return self.dropout(self.scores(cache.ids))
+        scores: Tensor = self.dropout(self.scores(cache.ids))
+        return scores
 
     def scores(self, ids: Tensor) -> Tensor:
         """Of the token after `ids`, (batch, time): (batch, vocab)."""

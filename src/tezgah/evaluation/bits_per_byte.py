@@ -116,7 +116,7 @@ def _batches(lengths: Indices, batch_size: int, context_length: int) -> Iterator
     """Windows of like length together, with the (rows, row_length) to pad them to.
 
     Row lengths are powers of two, and what does not fill a batch moves up to the next, so that
-    compiled code meets few shapes and at most one batch has empty rows.
+    shapes are few and at most one batch has empty rows.
 
     >>> list(_batches(np.array([3, 60, 64, 5, 9]), batch_size=2, context_length=64))
     [(array([0, 3]), (2, 16)), (array([4, 1]), (2, 64)), (array([2]), (2, 64))]

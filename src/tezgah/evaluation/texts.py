@@ -34,8 +34,8 @@ class TextDocuments:
         ids, bounds = tokenizer.encode_batch(texts)  # (tokens,), (texts + 1,)
         self.bytes: Indices = np.array([len(text.encode()) for text in texts], np.int64)
         self.offsets: Indices = bounds.astype(np.int64) + np.arange(len(texts) + 1)
-        self.ids = np.full(len(ids) + len(texts) + 1, tokenizer.separator_id, np.int64)
-        self.ids[np.delete(np.arange(len(self.ids)), self.offsets)] = ids
+        separator_id = tokenizer.separator_id
+        self.ids = np.append(np.insert(ids, bounds[:-1], separator_id), separator_id)
 
     def __getitem__(self, place: slice) -> NDArray[Any]:
         return self.ids[place]

@@ -1,8 +1,6 @@
 """Ids out of a model, over a key/value cache: one prefill of the prompt, then all rows a token at a time."""
 
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -37,7 +35,7 @@ def generate_ids(
     """
     _check(model, prompt, max_new_tokens)
     completions: list[list[int]] = [[] for _ in rows]
-    with evaluating(model), _without_compilation():
+    with evaluating(model):
         batch = _Batch(model, prompt, len(rows), max_new_tokens)
         active = list(range(len(rows)))  # places in `rows` that have not ended
         for position in range(max_new_tokens):
@@ -102,14 +100,6 @@ class _Batch:
 
     def _tensor(self, ids: list[list[int]]) -> Tensor:
         return torch.tensor(ids, device=self.device)
-
-
-def _without_compilation() -> AbstractContextManager[object]:
-    """Compiled blocks run as written: a step has another shape than the last, and would compile them again.
-
-    Nothing is compiled where torch's compiler was never imported, which alone takes a second.
-    """
-    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 def _check(model: "CausalLM", prompt: Sequence[int], max_new_tokens: int) -> None:
