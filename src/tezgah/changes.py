@@ -13,11 +13,11 @@ import msgspec
 from tezgah.errors import InputError
 from tezgah.fields import shown
 from tezgah.files import check_format, write_json, write_text
-from tezgah.recipe import BUDGETS, Recipe, by_key, dump_tables, recipe_tables
+from tezgah.recipe import BUDGETS, Recipe, by_key, dump_tables, recipe_fields, recipe_tables
 from tezgah.stages import FORMATS, Stamp, matters_to_training
 
-# What a training leaves in its run folder; the checkpoints, which hold its record, move last.
-LEFT_BY_TRAINING = ("model", "metrics.jsonl", "evaluation.json", "report.html", "curves.png", "checkpoints")
+# What a training leaves in its run folder. Its record stands in the last two, so these move last.
+LEFT_BY_TRAINING = ("metrics.jsonl", "evaluation.json", "report.html", "curves.png", "checkpoints", "model")
 
 
 class Training(msgspec.Struct, frozen=True):
@@ -87,7 +87,7 @@ def decide(run: Path, recipe: Recipe, stamp: Stamp) -> Literal["done", "go on", 
 def changes(training: Training, recipe: Recipe) -> list[str]:
     """What is different from what a training was told, `[train] seed 1 → 2`, one entry a field."""
     old, new = by_key(training.recipe), by_key(recipe_tables(recipe))
-    changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    changed = [key for key in {**recipe_fields(), **old} if old.get(key) != new.get(key)]
     found = [_change(key, old.get(key), new.get(key)) for key in changed if matters_to_training(key, recipe)]
     old_budget, new_budget = _budget(training), _budget_of(recipe)
     if old_budget != new_budget:
@@ -100,18 +100,18 @@ def set_aside(run: Path) -> Path | None:
 
     Stopped half-way, the next call goes on with the same folder.
     """
-    if not has_weights(run):
-        return None
-    left = [name for name in LEFT_BY_TRAINING if (run / name).exists()]
     previous = run / "previous"
     numbers = [int(folder.name) for folder in previous.glob("*") if folder.name.isdigit()]
     target = previous / str(max(numbers, default=0) + 1)
     part = previous / f".{target.name}.part"
+    if not has_weights(run) and not part.exists():
+        return None
     part.mkdir(parents=True, exist_ok=True)
     if told := _recipe_told(run):
         write_text(part / "recipe.toml", dump_tables(told))
-    for name in left:
-        os.replace(run / name, part / name)
+    for name in LEFT_BY_TRAINING:
+        if (run / name).exists():
+            os.replace(run / name, part / name)
     os.replace(part, target)
     return target
 
