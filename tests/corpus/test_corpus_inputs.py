@@ -117,6 +117,7 @@ def test_a_dataset_is_an_id_with_an_optional_configuration_and_split(folder):
         ((), "corpus.source is empty"),
         ("pipe", "neither a file nor a folder"),
         ("datasets:", "not of the form"),
+        ("a text in place of a path " * 20, "does not exist"),
     ],
 )
 def test_a_source_that_names_nothing_is_one_clear_line(tmp_path, monkeypatch, source, message):

@@ -76,11 +76,11 @@ def _find(name: str, include: tuple[str, ...]) -> Source:
     if name.startswith("datasets:"):
         return _dataset(name)
     path = Path(name).expanduser()
-    if path.is_file():
+    if os.path.isfile(path):  # unlike Path.is_file, no error for a name that cannot be one
         return Source(name, tuple(_stat(path, path.name, name, is_named=True, is_rows=True)))
-    if path.is_dir():
+    if os.path.isdir(path):
         return Source(name, tuple(_folder(path, name, include)))
-    if path.exists():
+    if os.path.exists(path):
         raise InputError(f"corpus.source: {name!r} is neither a file nor a folder. Give one of these.")
     if any(sign in name for sign in "*?["):
         return Source(name, tuple(_glob(name)))
@@ -133,9 +133,9 @@ def _dataset(name: str) -> Source:
         raise InputError(f"corpus.source: {name!r} is not of the form datasets:ID[:CONFIG[:SPLIT]].")
     path = Path(id_).expanduser()
     files: list[InputFile] = []
-    if path.is_dir():
+    if os.path.isdir(path):
         files = _folder(path, name, include=())
-    elif path.is_file():
+    elif os.path.isfile(path):
         files = list(_stat(path, path.name, name))
     return Source(name, tuple(files), DatasetName(id_, config, split))
 
@@ -162,6 +162,10 @@ def _stat(
         found = path.stat()
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be looked at ({error.strerror}). Give yourself access, or leave it out."
+        ) from error
     if stat.S_ISREG(found.st_mode):
         name = os.fsencode(relative).decode("utf-8", "replace")  # file names need not be UTF-8
         yield InputFile(path, name, found.st_size, found.st_mtime_ns, source, license, is_named, is_rows)
