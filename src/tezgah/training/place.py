@@ -42,7 +42,7 @@ class Place:
         """What the bits of a result depend on besides the recipe."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else platform.machine()
         return {
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "device": f"{self.device.type} {name}",
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
             "threads": self.threads,
