@@ -116,7 +116,8 @@ def test_training_twice_gives_the_same_file_and_any_container_of_texts_will_do(s
 @pytest.mark.parametrize("split", SPLITS)
 def test_text_that_spells_the_separator_never_becomes_it(split: Split):
     texts = ["<|endoftext|>\n", "a <|endoftext|> b", "<|endoftext|><|endoftext|>"] * 9
-    tokenizer = Tokenizer.train([*texts, "<|endoftext|", "endoftext|>"], vocab_size=266, split=split)
+    others = [f"{word}{ending}" for word in ("masa", "kitap", "duvar", "deniz") for ending in ("lar", "dan", "da")]
+    tokenizer = Tokenizer.train([*texts * 9, *others], vocab_size=285, split=split)  # merges of `others` come last
     for text in texts:
         ids = tokenizer.encode(text)
         assert tokenizer.separator_id not in ids
