@@ -77,9 +77,7 @@ class Tokenizer:
         try:
             tokenizer = cls(artefact)
         except ValueError as error:
-            raise InputError(
-                f"{path}: not a usable tokenizer ({error}). Restore it, or train it anew."
-            ) from error
+            raise InputError(f"{path}: not a usable tokenizer ({error}). Restore it, or train it anew.") from error
         if tokenizer._bytes is not None:
             held = {token for token in tokenizer._bytes if token is not None and len(token) == 1}
             if missing := UTF8_BYTES - held:
