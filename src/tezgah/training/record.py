@@ -1,0 +1,117 @@
+"""What a run folder holds for its readers, read once; whatever is not there yet is named."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tezgah.errors import InputError
+from tezgah.files import read_json
+from tezgah.training.metrics import Row, last, read_json_lines, read_metrics
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """`evaluation.json`: the finished model on the whole held-out text."""
+
+    loss: float
+    perplexity: float
+    bits_per_byte: float
+    baselines: dict[str, float] = {}  # bits per byte of the compressors; msgspec copies the default
+
+
+@dataclass(frozen=True)
+class Record:
+    """The readable files of one run; empty or None where the run has not come so far."""
+
+    name: str
+    rows: list[Row]
+    evaluation: Evaluation | None
+    recipe_text: str
+    recipe: dict[str, Any]
+    card: str
+    measures: dict[str, Any]
+    versions: dict[str, Any]
+    log: list[dict[str, Any]]
+    missing: list[str]  # a sentence each
+
+    @property
+    def baselines(self) -> dict[str, float]:
+        """Bits per byte of the compressors on the held-out text."""
+        return self.evaluation.baselines if self.evaluation else {}
+
+
+def read_record(run: Path) -> Record:
+    """Read a run folder, finished or not. Raises InputError where it is none, or a file of it is damaged."""
+    if not ((run / "recipe.toml").is_file() or (run / "metrics.jsonl").is_file()):
+        raise InputError(f"{run}: holds neither recipe.toml nor metrics.jsonl. Give the folder of a run.")
+    rows = read_metrics(run) if (run / "metrics.jsonl").is_file() else []
+    text = _text(run / "recipe.toml")
+    record = Record(
+        name=run.resolve().name,
+        rows=rows,
+        evaluation=_evaluation(run / "evaluation.json"),
+        recipe_text=text,
+        recipe=_toml(run / "recipe.toml", text),
+        card=_text(run / "corpus" / "card.md"),
+        measures=_table(run / "tokenizer" / "measures.json"),
+        versions=_table(run / "versions.json"),
+        log=_log(run / "log.jsonl"),
+        missing=[],
+    )
+    record.missing.extend(_missing(record))
+    return record
+
+
+def _missing(record: Record) -> list[str]:
+    sentences = []
+    has_reading = last(record.rows, "validation_loss") is not None
+    if not record.rows:
+        sentences.append("Training has not begun: metrics.jsonl holds no row yet, so there are no curves.")
+    elif not has_reading:
+        sentences.append("No reading was taken yet, so there are no validation figures.")
+    if not record.evaluation:
+        instead = " The figures are those of the last reading." if has_reading else ""
+        sentences.append(f"evaluation.json is not there yet: the compressors have not been measured.{instead}")
+    for present, file in (
+        (record.recipe_text, "recipe.toml"),
+        (record.card, "corpus/card.md"),
+        (record.measures, "tokenizer/measures.json"),
+        (record.versions, "versions.json"),
+    ):
+        if not present:
+            sentences.append(f"{file} is not there.")
+    return sentences
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def _table(path: Path) -> dict[str, Any]:
+    table = read_json(path) if path.is_file() else {}
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: not a JSON object. Restore or remove the file.")
+    return table
+
+
+def _evaluation(path: Path) -> Evaluation | None:
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.convert(read_json(path), Evaluation)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: not an evaluation ({error}). Remove it and evaluate again.") from None
+
+
+def _toml(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML ({error}). Restore the file.") from None
+
+
+def _log(path: Path) -> list[dict[str, Any]]:
+    lines = read_json_lines(path) if path.is_file() else []
+    return [line for line in lines if isinstance(line, dict)]

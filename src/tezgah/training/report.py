@@ -1,0 +1,325 @@
+"""`report.html` and `curves.png`: a run explained by the files of its own folder.
+
+The page stands alone: its figures are inside it, nothing is fetched, no script runs. Text that came
+from documents or from the model is escaped on the way in.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any, get_args
+
+import msgspec
+import numpy as np
+
+from tezgah.errors import InputError
+from tezgah.files import write_bytes, write_text
+from tezgah.models.build import build_config
+from tezgah.models.cost import count_parameters
+from tezgah.models.settings import ModelSettings
+from tezgah.training.curves import run_figure
+from tezgah.training.figures import Panel, figure_of, inline_svg, picture, short_number
+from tezgah.training.markdown import escape, to_html
+from tezgah.training.metrics import LONGEST_LINE, Row, column, last, seconds_below
+from tezgah.training.plots import (
+    COMPRESSORS,
+    Against,
+    bits_panel,
+    gradient_panel,
+    loss_panel,
+    perplexity_panel,
+    rate_panel,
+    throughput_panel,
+    time_unit,
+)
+from tezgah.training.record import Record, read_record
+
+FIGURE_INCHES = (4.7, 3.2)  # at 9-point text: read well on a 390-pixel phone and in half a desktop page
+
+
+def write_report(run: Path) -> None:
+    """Write `report.html` and `curves.png` from the files of a run folder, finished or not.
+
+    What the run does not hold yet is named at the top of the page; without a single row of
+    metrics there is no `curves.png`.
+    """
+    record = read_record(run)
+    if record.rows:
+        write_bytes(run / "curves.png", picture(run_figure(record), "png"))
+    write_text(run / "report.html", report_page(record))
+
+
+def report_page(record: Record) -> str:
+    """The whole page."""
+    sections = {title: body for title, body in _sections(record) if body}
+    template = Template((resources.files("tezgah.training") / "report.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        name=escape(record.name),
+        lead=_lead(record),
+        contents=" ".join(f'<a href="#{_anchor(title)}">{title}</a>' for title in sections),
+        missing=_missing(record),
+        keys=_keys(record),
+        sections="\n".join(
+            f'<section id="{_anchor(title)}">\n<h2>{title}</h2>\n{body}\n</section>' for title, body in sections.items()
+        ),
+        footer=_footer(record),
+    )
+
+
+def _sections(record: Record) -> Iterator[tuple[str, str]]:
+    """Each section's title and body; an empty body leaves the section out."""
+    if record.rows:
+        yield "Bits per byte", _bits(record)
+        yield "Loss and perplexity", _losses(record.rows)
+        yield "Training", _training(record)
+        yield "Samples", _samples(record.rows)
+    yield "Corpus", to_html(record.card.removeprefix("# Corpus card"), top=2)
+    yield "Tokenizer", _tokenizer(record.measures)
+    yield "Recipe", f"<pre>{escape(record.recipe_text)}</pre>" if record.recipe_text else ""
+    yield "Versions", _table(record.versions)
+    yield "Log", _log(record.log)
+
+
+def _lead(record: Record) -> str:
+    if not record.rows:
+        return "A run of tezgah that has not begun to train."
+    newest = record.rows[-1]
+    state = "measured on its held-out text" if record.evaluation else "not yet measured at its end"
+    return f"A run of tezgah, {newest.step:,} steps long, {state}."
+
+
+def _missing(record: Record) -> str:
+    if not record.missing:
+        return ""
+    return f'<div class="note">{"".join(f"<p>{escape(sentence)}</p>" for sentence in record.missing)}</div>'
+
+
+def _keys(record: Record) -> str:
+    """The headline figures."""
+    if not record.rows:
+        return ""
+    cells = "".join(
+        f'<div><dt>{label}</dt><dd class="value">{value}</dd><dd class="beside">{beside}</dd></div>'
+        for label, value, beside in _headline(record)
+    )
+    return f'<dl class="keys">{cells}</dl>'
+
+
+def _headline(record: Record) -> Iterator[tuple[str, str, str]]:
+    """Label, value, and a word beside it."""
+    rows, evaluation, newest = record.rows, record.evaluation, record.rows[-1]
+    source = "held-out text, whole" if evaluation else "at the last reading"
+    unit, seconds = time_unit(newest.seconds)
+    rates = column(rows, "tokens_per_second")
+    speed = f"{np.nanmedian(rates):,.0f}" if np.isfinite(rates).any() else "–"
+    vocabulary = record.measures.get("vocab_size")
+    yield "Parameters", _parameters(record), f"{vocabulary:,} token ids" if vocabulary else ""
+    yield "Tokens seen", f"{newest.tokens:,}", f"{newest.epoch:.2f} epochs, {newest.step:,} steps"
+    yield "Training time", f"{newest.seconds / seconds:.1f} {unit}", "with readings and checkpoints"
+    yield "Throughput", speed, "tokens per second, median"
+    yield "Training loss", _number(last(rows, "train_eval_loss")), f"last step alone {_number(last(rows, 'loss'))}"
+    yield "Validation loss", _number(last(rows, "validation_loss")), "nats per token"
+    yield "Perplexity", _number(evaluation.perplexity if evaluation else last(rows, "perplexity")), source
+    yield "Bits per byte", _number(evaluation.bits_per_byte if evaluation else last(rows, "bits_per_byte")), source
+
+
+def _bits(record: Record) -> str:
+    panel = bits_panel(record.rows, record.baselines)
+    if panel.is_empty and not record.evaluation:
+        return ""
+    beside = _bars(record) + f"<p>{_verdict(record)}</p>"
+    note = (
+        "The model's loss over the held-out text, in bits, divided by the text's bytes; lower is better. "
+        "The compressors read the same bytes in order; primed, xz has read the end of the training text before them. "
+        "Readings during training may take a part of the held-out text, the final figure takes all of it."
+    )
+    return f'<div class="figures">{_figure("bits", "Held-out bits per byte", panel)}<div>{beside}</div></div>' + (
+        f'<p class="caption">{note}</p>'
+    )
+
+
+def _bars(record: Record) -> str:
+    """The model among the compressors, the smallest first."""
+    if not record.evaluation:
+        return ""
+    values = {COMPRESSORS[name]: value for name, value in record.baselines.items() if name in COMPRESSORS}
+    values["this model"] = record.evaluation.bits_per_byte
+    longest = max(values.values())
+    bars = (
+        f'<span{mark}>{name}</span><span><i{mark} style="width:{100 * value / longest:.1f}%"></i></span>'
+        f"<span{mark}>{value:.3f}</span>"
+        for name, value in sorted(values.items(), key=lambda pair: pair[1])
+        for mark in (' class="ours"' if name == "this model" else "",)
+    )
+    return f'<div class="bars">{"".join(bars)}</div>'
+
+
+def _verdict(record: Record) -> str:
+    """When the curve fell below xz, in words."""
+    if "xz" not in record.baselines:
+        return "The compressors are measured when training is over."
+    level, lowest = record.baselines["xz"], np.fmin.reduce(column(record.rows, "bits_per_byte"))
+    seconds = seconds_below(record.rows, level)
+    if seconds is None and math.isnan(lowest):
+        return "No reading of bits per byte was taken while training."
+    if seconds is None:
+        return f"The curve did not fall below xz -9e: its lowest reading is {lowest:.3f}, xz needs {level:.3f}."
+    return (
+        f"The curve falls below xz -9e ({level:.3f}) <strong>at minute {seconds / 60:.1f}</strong>, "
+        "taken on a straight line over the logarithm of time between the readings around it."
+    )
+
+
+def _losses(rows: Sequence[Row]) -> str:
+    """Loss and perplexity side by side; a switch without a script chooses the x axis."""
+    parts: list[str] = []
+    for against in get_args(Against):
+        checked = " checked" if not parts else ""
+        parts.append(
+            f'<input type="radio" name="against" id="against-{against}"{checked}>'
+            f'<label for="against-{against}">{against}</label><div class="figures">'
+            + _figure(f"loss-{against}", "Loss", loss_panel(rows, against))
+            + _figure(f"perplexity-{against}", "Perplexity", perplexity_panel(rows, against))
+            + "</div>"
+        )
+    note = (
+        "Both axes of log-log are logarithmic; the reading before the first step, at zero tokens, has no place there."
+    )
+    switch = f'<div class="switch" role="radiogroup"><span class="caption">against</span>{"".join(parts)}</div>'
+    return f'{switch}<p class="caption">{note}</p>'
+
+
+def _training(record: Record) -> str:
+    rows = record.rows
+    if last(rows, "loss") is None:
+        return "<p>No step has been taken yet.</p>"
+    clip = record.recipe.get("train", {}).get("gradient_clip", 0)
+    figures = (
+        _figure("rate", "Learning rate", rate_panel(rows)),
+        _figure("gradient", "Gradient norm", gradient_panel(rows, clip)),
+        _figure("throughput", "Throughput", throughput_panel(rows)),
+    )
+    return f'<div class="figures">{"".join(figures)}</div>'
+
+
+def _figure(name: str, title: str, panel: Panel) -> str:
+    if panel.is_empty:
+        return f"<figure><figcaption>{title}</figcaption><p>Nothing to draw yet on these axes.</p></figure>"
+    drawing = inline_svg(
+        figure_of([panel], *FIGURE_INCHES, shared=True), name, f"{title}: {panel.y_label} against {panel.x_label}"
+    )
+    return f"<figure><figcaption>{title}</figcaption>{drawing}</figure>"
+
+
+def _samples(rows: Sequence[Row]) -> str:
+    """What the model wrote at each reading, the newest opened; the prompt stands out."""
+    unit, seconds = time_unit(rows[-1].seconds)
+    sampled = [row for row in rows if row.samples]
+    parts: list[str] = []
+    for row in sampled:
+        opened = " open" if row is sampled[-1] else ""
+        loss = f", validation loss {row.validation_loss:.3f}" if row.validation_loss is not None else ""
+        when = f"{row.seconds / seconds:.1f} {unit}, {short_number(row.tokens)} tokens{loss}"
+        texts = "".join(
+            f"<pre><b>{escape(sample.prompt)}</b>{escape(sample.text.removeprefix(sample.prompt))}</pre>"
+            for sample in row.samples
+        )
+        summary = f'Step {row.step:,}<span class="caption">{when}</span>'
+        parts.append(f"<details{opened}><summary>{summary}</summary>{texts}</details>")
+    return "\n".join(parts)
+
+
+def _log(lines: Sequence[dict[str, Any]]) -> str:
+    """Warnings and errors in sight, the rest folded away."""
+    if not lines:
+        return ""
+    grave = [line for line in lines if line.get("event") in ("warning", "error")]
+    all_of_it = f"<details><summary>All {len(lines):,} lines</summary>{_log_table(lines)}</details>"
+    return (_log_table(grave) if grave else "<p>No warning and no error.</p>") + all_of_it
+
+
+def _log_table(lines: Sequence[dict[str, Any]]) -> str:
+    cells = ((str(line.get("time", "")), str(line.get("event", "")), _words(line)) for line in lines)
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
+    return f'<div class="wide"><table><tbody>{rows}</tbody></table></div>'
+
+
+def _words(line: dict[str, Any]) -> str:
+    """What a line of the log says: its message, the command that began, or the time that passed."""
+    command = line.get("command")
+    if isinstance(command, list):
+        return " ".join(map(str, command))
+    return str(line.get("message", f"after {line['seconds']:.1f} s" if "seconds" in line else ""))
+
+
+def _tokenizer(measures: dict[str, Any]) -> str:
+    note = '<p class="caption">Measured on held-out documents; a share lies between 0 and 1.</p>'
+    return _table(measures) + note if measures else ""
+
+
+def _table(values: dict[str, Any]) -> str:
+    """A table of names and values; a table inside is opened."""
+    if not values:
+        return ""
+    rows = "".join(f"<tr><td>{escape(name)}</td><td>{_value(value)}</td></tr>" for name, value in _pairs(values))
+    return f'<div class="wide"><table><tbody>{rows}</tbody></table></div>'
+
+
+def _pairs(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _pairs(value)
+        elif name != "format":
+            yield name.replace("_", " "), value
+
+
+def _value(value: Any) -> str:
+    """A value as HTML; the members of a list stand apart, each as it is."""
+    if isinstance(value, list):
+        return " ".join(f"<code>{escape(str(each))}</code>" for each in value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return _number(value) if isinstance(value, float) else escape(str(value))
+
+
+def _parameters(record: Record) -> str:
+    """Trained parameters, from the recipe's model and the tokenizer's size; a dash where either is missing."""
+    vocab_size = record.measures.get("vocab_size")
+    if not vocab_size or "model" not in record.recipe:
+        return "–"
+    try:
+        settings = msgspec.convert(record.recipe["model"], ModelSettings)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{record.name}/recipe.toml: [model] is not one this tezgah knows ({error}).") from None
+    return f"{count_parameters(build_config(settings, vocab_size)):,}"
+
+
+def _number(value: float | None) -> str:
+    """As many decimals as a reader can use; a dash for what is not known.
+
+    >>> [_number(value) for value in (1.53249, 29.71, 50_262.4, None)]
+    ['1.532', '29.7', '50,262', '–']
+    """
+    if value is None or math.isnan(value):
+        return "–"
+    decimals = 3 if abs(value) < 10 else 1 if abs(value) < 1_000 else 0
+    return f"{value:,.{decimals}f}"
+
+
+def _anchor(title: str) -> str:
+    return title.lower().replace(" ", "-")
+
+
+def _footer(record: Record) -> str:
+    thinned = (
+        f" Of lines longer than {LONGEST_LINE:,} points the lowest and the highest of each equal stretch are drawn."
+        if len(record.rows) > LONGEST_LINE
+        else ""
+    )
+    return (
+        "Drawn from the files of this folder alone: metrics.jsonl, evaluation.json, recipe.toml, versions.json, "
+        "log.jsonl, corpus/card.md, tokenizer/measures.json. "
+        f"The loss of each step is that step's own, never smoothed.{thinned}"
+    )
