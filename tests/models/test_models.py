@@ -1,5 +1,7 @@
 """Models against `transformers`: the same folder, the same logits."""
 
+import json
+
 import msgspec
 import pytest
 import torch
@@ -11,7 +13,7 @@ from tezgah.models.cost import count_parameters, flops_per_token
 from tezgah.models.settings import ModelSettings
 
 SMALL = ModelSettings(n_layers=2, width=64, n_heads=4, context_length=32)
-SHAPES = {
+SHAPES: dict[str, dict[str, object]] = {
     "gpt2 untied without query, key and value biases": {"shape": "gpt2", "tied": False, "qkv_bias": False},
     "gpt2 tied": {"shape": "gpt2"},
     "qwen3 grouped": {"n_kv_heads": 2},
@@ -19,7 +21,7 @@ SHAPES = {
 }
 
 
-@pytest.fixture(params=SHAPES.values(), ids=SHAPES.keys())
+@pytest.fixture(params=list(SHAPES.values()), ids=list(SHAPES))
 def model(request):
     config = build_config(msgspec.structs.replace(SMALL, **request.param), vocab_size=300)
     model = build_model(config, seed=1).eval()
@@ -135,3 +137,37 @@ def test_truncated_weights_are_refused(tmp_path):
 def test_sizes_that_do_not_fit_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
         build_config(settings, 300)
+
+
+@pytest.mark.parametrize(
+    ("shape", "field", "value"),
+    [
+        ("gpt2", "activation_function", "relu"),
+        ("gpt2", "scale_attn_weights", False),
+        ("qwen3", "attention_bias", True),
+        ("qwen3", "use_sliding_window", True),
+        ("qwen3", "rope_parameters", {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}),
+    ],
+)
+def test_a_computation_we_do_not_do_is_refused_by_name(tmp_path, shape, field, value):
+    save_model(build_model(build_config(msgspec.structs.replace(SMALL, shape=shape), 300), 1), tmp_path, 0)
+    fields = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(fields | {field: value}))
+    with pytest.raises(InputError, match="is not computed"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(("shape", "field"), [("gpt2", "layer_norm_epsilon"), ("qwen3", "rms_norm_eps")])
+def test_another_epsilon_is_read(tmp_path, ids, shape, field):
+    transformers = pytest.importorskip("transformers")
+    save_model(build_model(build_config(msgspec.structs.replace(SMALL, shape=shape), 300), 1), tmp_path, 0)
+    fields = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(fields | {field: 0.3}))
+    with torch.no_grad():
+        theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)(ids).logits
+        torch.testing.assert_close(load_model(tmp_path)(ids), theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_more_tokens_than_the_context_are_refused(model):
+    with pytest.raises(ValueError, match="33 tokens exceed context_length 32"):
+        model(torch.zeros(1, 33, dtype=torch.long))

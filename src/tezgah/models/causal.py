@@ -49,9 +49,11 @@ class CausalLM(nn.Module):
 
     def hidden(self, ids: Tensor, attention_mask: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
         """The last norm's output, (batch, time, width)."""
+        start = cache.length if cache is not None else 0
+        if start + ids.shape[1] > self.config.context_length:
+            raise ValueError(f"{start + ids.shape[1]} tokens exceed context_length {self.config.context_length}")
         x = widened(self.embedding(ids))  # (batch, time, width)
         if self.positions is not None:
-            start = cache.length if cache is not None else 0
             x = x + self.positions.weight[start : start + ids.shape[1]]
         x = F.dropout(x, self.config.stack.dropout, self.training)
         return self.stack(x, attention_mask, cache)  # type: ignore[no-any-return]

@@ -62,8 +62,16 @@ def read_config(folder: Path) -> CausalConfig:
     if family is None:
         known = ", ".join(FAMILIES)
         raise InputError(f"{path}: model_type {fields.get('model_type')!r} is not one this tezgah reads ({known}).")
+    for name, values in family.computed.items():
+        if name in fields and fields[name] not in values:
+            raise InputError(
+                f"{path}: {name} = {fields[name]!r} is not computed by this tezgah ({name} = {values[0]!r} is). "
+                "Choose a checkpoint without it."
+            )
     try:
         return family.from_hugging_face(fields)
+    except ValueError as error:
+        raise InputError(f"{path}: {error} is not computed by this tezgah. Choose a checkpoint without it.") from None
     except (KeyError, TypeError, AssertionError) as error:
         raise InputError(f"{path}: the field {error} is missing or wrong for {family.model_type}.") from None
 

@@ -18,6 +18,7 @@ class Family:
 
     architecture: str
     model_type: str
+    computed: dict[str, tuple[Any, ...]]
     initialize: Callable[[nn.Module, CausalConfig, torch.Generator], None]
     to_hugging_face: Callable[[CausalConfig], dict[str, Any]]
     from_hugging_face: Callable[[dict[str, Any]], CausalConfig]
@@ -28,6 +29,7 @@ FAMILIES: dict[str, Family] = {
     family.MODEL_TYPE: Family(
         family.ARCHITECTURE,
         family.MODEL_TYPE,
+        family.COMPUTED,
         family.initialize,
         family.to_hugging_face,
         family.from_hugging_face,

@@ -17,9 +17,17 @@ from tezgah.nn.config import StackConfig
 ARCHITECTURE = "GPT2LMHeadModel"
 MODEL_TYPE = "gpt2"
 
+# Fields of a stock configuration that change the computation, and the values ours computes.
+COMPUTED: dict[str, tuple[Any, ...]] = {
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+    "add_cross_attention": (False,),
+    "scale_attn_by_inverse_layer_idx": (False,),
+    "scale_attn_weights": (True,),
+}
+
 
 def stack_config(
-    n_layers: int, width: int, n_heads: int, mlp_width: int, qkv_bias: bool, dropout: float
+    n_layers: int, width: int, n_heads: int, mlp_width: int, qkv_bias: bool, dropout: float, norm_epsilon: float = 1e-5
 ) -> StackConfig:
     """GPT-2's block at a size."""
     return StackConfig(
@@ -30,7 +38,7 @@ def stack_config(
         head_dim=width // n_heads,
         mlp_width=mlp_width,
         norm="layer",
-        norm_epsilon=1e-5,
+        norm_epsilon=norm_epsilon,
         mlp="gelu",
         rope_theta=None,
         qk_norm=False,
@@ -80,6 +88,7 @@ def from_hugging_face(fields: dict[str, Any]) -> CausalConfig:
         mlp_width=fields.get("n_inner") or 4 * width,
         qkv_bias=fields.get("qkv_bias", True),
         dropout=fields.get("resid_pdrop", 0.0),
+        norm_epsilon=fields.get("layer_norm_epsilon", 1e-5),
     )
     return CausalConfig(
         family="gpt2",

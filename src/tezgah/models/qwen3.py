@@ -12,9 +12,24 @@ from tezgah.nn.config import StackConfig
 ARCHITECTURE = "Qwen3ForCausalLM"
 MODEL_TYPE = "qwen3"
 
+# Fields of a stock configuration that change the computation, and the values ours computes.
+COMPUTED: dict[str, tuple[Any, ...]] = {
+    "attention_bias": (False,),
+    "hidden_act": ("silu",),
+    "use_sliding_window": (False,),
+    "rope_scaling": (None,),
+}
+
 
 def stack_config(
-    n_layers: int, width: int, n_heads: int, n_kv_heads: int, head_dim: int, mlp_width: int, rope_theta: float
+    n_layers: int,
+    width: int,
+    n_heads: int,
+    n_kv_heads: int,
+    head_dim: int,
+    mlp_width: int,
+    rope_theta: float,
+    norm_epsilon: float = 1e-6,
 ) -> StackConfig:
     """Qwen3's block at a size."""
     return StackConfig(
@@ -25,7 +40,7 @@ def stack_config(
         head_dim=head_dim,
         mlp_width=mlp_width,
         norm="rms",
-        norm_epsilon=1e-6,
+        norm_epsilon=norm_epsilon,
         mlp="swiglu",
         rope_theta=rope_theta,
         qk_norm=True,
@@ -73,8 +88,10 @@ def to_hugging_face(config: CausalConfig) -> dict[str, Any]:
 
 
 def from_hugging_face(fields: dict[str, Any]) -> CausalConfig:
-    """Read what `to_hugging_face` wrote."""
+    """Read what `to_hugging_face` wrote, or a stock dense Qwen3's configuration."""
     rope = fields.get("rope_parameters") or {"rope_theta": fields.get("rope_theta", 10_000.0)}
+    if rope.get("rope_type", "default") != "default":
+        raise ValueError(f"rope_type {rope['rope_type']!r}")
     stack = stack_config(
         n_layers=fields["num_hidden_layers"],
         width=fields["hidden_size"],
@@ -83,6 +100,7 @@ def from_hugging_face(fields: dict[str, Any]) -> CausalConfig:
         head_dim=fields["head_dim"],
         mlp_width=fields["intermediate_size"],
         rope_theta=rope["rope_theta"],
+        norm_epsilon=fields.get("rms_norm_eps", 1e-6),
     )
     return CausalConfig(
         family="qwen3",

@@ -17,18 +17,13 @@ from tezgah.training.world import World
 
 
 def check_before_training(
-    config: CausalConfig, train: Sequences, validation: Sequences, settings: TrainSettings, world: World, place: Place
+    config: CausalConfig, train: Sequences, settings: TrainSettings, world: World, place: Place
 ) -> None:
     """Print what the model costs and refuse what cannot work.
 
-    Raises InputError when a split makes no sequence, the batch does not divide, or memory will not do.
+    Raises InputError when the batch does not divide, or memory will not do. (A split too small for one sequence is
+    refused where it is opened, by `Sequences`.)
     """
-    for name, sequences in (("training", train), ("validation", validation)):
-        if len(sequences) == 0:
-            raise InputError(
-                f"the {name} split has {len(sequences.stream):,} tokens, too few for one sequence of "
-                f"context_length {config.context_length:,}. Add text, or lower model.context_length."
-            )
     passes = settings.micro_batch_size or settings.batch_size // world.size
     if settings.batch_size % (world.size * passes):
         raise InputError(

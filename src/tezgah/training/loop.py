@@ -22,6 +22,7 @@ from tezgah.files import atomic_folder, check_format, read_json, write_json
 from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import save_model
 from tezgah.models.cost import flops_per_token
+from tezgah.nn.modes import evaluating
 from tezgah.seeds import named_seed
 from tezgah.tokens.order import sequence_indices
 from tezgah.tokens.sequences import Sequences
@@ -107,7 +108,7 @@ class _Trainer:
     ) -> None:
         self.data, self.settings, self.run, self.fingerprint = data, settings, run, fingerprint
         self.callbacks, self.world, self.place = callbacks, world, place
-        check_before_training(model.config, data.train, data.validation, settings, world, place)
+        check_before_training(model.config, data.train, settings, world, place)
         self.model = model.to(place.device)
         self.optimizer = build_optimizer(model, settings, place.matrix_dtype)
         self.state = resume(run, model, self.optimizer)
@@ -224,21 +225,14 @@ class _Trainer:
         return norm
 
     def _reading(self, with_samples: bool) -> dict[str, Any]:
-        self.model.eval()
-        with torch.no_grad():
+        with evaluating(self.model):
             row = loss_readings(self.model, self.data.train, self.data.validation, self.settings, self.place)
             row |= self.callbacks.reading(self.model, self.place)
-            if with_samples:
-                row["samples"] = self._samples()
-        self.model.train()
-        return row
+        return row | ({"samples": self._samples()} if with_samples else {})
 
     def _samples(self) -> list[dict[str, str]]:
-        was_training = self.model.training
-        self.model.eval()
-        samples = self.callbacks.samples(self.model, self.place)
-        self.model.train(was_training)
-        return samples
+        with evaluating(self.model):
+            return self.callbacks.samples(self.model, self.place)
 
     def _steps(self) -> int:
         """The budget as a number of steps; minutes are turned into them once, before step 1."""

@@ -61,10 +61,16 @@ def choose_place(settings: TrainSettings, local_rank: int = 0) -> Place:
     if not available[kind]:
         raise InputError(f'[train] device = "{kind}": there is none here. Use "auto" or "cpu".')
     device = torch.device(kind, local_rank) if kind == "cuda" else torch.device(kind)
-    threads = settings.threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0])
+    threads = settings.threads or _usable_cores()
     torch.set_num_threads(threads)
     low = settings.precision == "bf16" or (settings.precision == "auto" and multiplies_bf16_faster(kind))
     return Place(device, torch.bfloat16 if low else None, threads, settings.compile and _compiles(kind))
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # what this process may use, where the system tells
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def multiplies_bf16_faster(kind: str) -> bool:
