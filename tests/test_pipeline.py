@@ -133,7 +133,12 @@ def test_the_run_folder_says_how_it_was_made(bench: Bench) -> None:
 
 # What a change of each table's fields redoes, with what follows; display settings and budgets redo nothing.
 REDONE = {"corpus": ALL[:4], "tokenizer": ALL[1:4], "tokens": ALL[2:4], "model": ["train"], "train": ["train"]}
-OTHER = {"corpus.on_error": "skip", "corpus.split": "hash", "tokenizer.split": "digits", "tokenizer.path": __file__}
+OTHER: dict[str, Any] = {
+    "corpus.on_error": "skip",
+    "corpus.split": "hash",
+    "tokenizer.split": "digits",
+    "tokenizer.path": __file__,
+}
 OTHER |= {"model.shape": "gpt2", "model.size": "tiny", "model.tied": True, "train.optimizer": "adamw"}
 OTHER |= {"train.schedule": "cosine", "train.device": "cpu", "train.precision": "fp32"}
 OTHER |= {"corpus.include": ["*.txt"], "corpus.keep_columns": ["x"], "corpus.split_key": "x", "corpus.text_column": "x"}
@@ -209,7 +214,8 @@ def test_a_budget_in_another_unit_is_held_to_what_was_reached(
     bench: Bench, unit: str, amount: float, goes_on: bool
 ) -> None:
     bench.go()
-    assert bench.go(**{f"train__{unit}": amount}) == FROM_TRAINING
+    budget: Any = {f"train__{unit}": amount}
+    assert bench.go(**budget) == FROM_TRAINING
     assert (bench.run / "previous" / "1").exists() is not goes_on
 
 

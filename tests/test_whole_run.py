@@ -72,26 +72,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_leaves_everything_that_was_promised(home: Path) -> None:
     expected = [
-        "recipe.toml",
-        "versions.json",
-        "corpus/train.parquet",
-        "corpus/validation.parquet",
-        "corpus/card.md",
-        "tokenizer/tokenizer.json",
-        "tokenizer/measures.json",
-        "tokens/index.json",
-        "tokens/train-00000.npy",
-        "tokens/train-offsets.npy",
-        "model/config.json",
-        "model/model.safetensors",
-        "model/tokenizer.json",
-        "model/generation_config.json",
-        "checkpoints/step-000006/training_state",
-        "metrics.jsonl",
-        "log.jsonl",
-        "evaluation.json",
-        "report.html",
-        "curves.png",
+        *("recipe.toml", "versions.json", "corpus/train.parquet", "corpus/validation.parquet", "corpus/card.md"),
+        *("tokenizer/tokenizer.json", "tokenizer/measures.json", "tokens/index.json", "tokens/train-00000.npy"),
+        *("tokens/train-offsets.npy", "model/config.json", "model/model.safetensors", "model/tokenizer.json"),
+        *("model/generation_config.json", "checkpoints/step-000006/training_state", "metrics.jsonl", "log.jsonl"),
+        *("evaluation.json", "report.html", "curves.png"),
     ]
     assert [name for name in expected if not (home / "run" / name).exists()] == []
     rows = [json.loads(line) for line in (home / "run" / "metrics.jsonl").read_text().splitlines()]

@@ -48,7 +48,8 @@ def _do(words: list[str]) -> None:
     else:
         operands, given = read_arguments(verbs.usage(words[0]), words[1:])
         answer = verbs.call(words[0], operands, given)
-        print(json.dumps(answer.value, ensure_ascii=False) if "json" in given else answer.text, flush=True)
+        if int(os.environ.get("RANK", 0)) == 0:  # of several processes that train together one answers
+            print(json.dumps(answer.value, ensure_ascii=False) if "json" in given else answer.text, flush=True)
 
 
 def _overview() -> str:
