@@ -70,7 +70,7 @@ def test_one_run_shows_both_splits_and_the_compressors(run):
 
 @pytest.mark.parametrize(("suffix", "first"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".PDF", b"%PDF")])
 def test_the_picture_is_of_the_kind_that_its_name_says(make_run, tmp_path, suffix, first):
-    runs, picture = [make_run("one", steps=20), make_run("two", steps=30)], tmp_path / f"curves{suffix}"
+    runs, picture = [make_run("one", steps=20), make_run(r"$\no$", steps=30)], tmp_path / f"curves{suffix}"
     draw_curves(runs, picture)
     assert picture.read_bytes().startswith(first)
 

@@ -44,9 +44,11 @@ def x_values(rows: Sequence[Row], against: Against, longest: float = 0) -> tuple
 def time_unit(seconds: float) -> tuple[str, int]:
     """The unit in which a run's length reads well, and its seconds.
 
-    >>> time_unit(240), time_unit(40_000)
-    (('minutes', 60), ('hours', 3600))
+    >>> time_unit(90), time_unit(240), time_unit(40_000)
+    (('seconds', 1), ('minutes', 60), ('hours', 3600))
     """
+    if seconds < 120:
+        return "seconds", 1
     return ("minutes", 60) if seconds < 5 * 3_600 else ("hours", 3_600)
 
 
@@ -132,10 +134,9 @@ def _with_median(x: Floats, y: Floats) -> list[Line]:
     shown = np.isfinite(y)
     x, y = x[shown], y[shown]
     span = len(y) // 60
-    each = Line("each step", x, y, EACH_STEP)
     if span < 2:
-        return [each]
+        return [Line("each step", x, y, Look(BLUE))]
     starts = np.arange(0, len(y), span)
     median = np.array([np.median(y[start : start + span]) for start in starts])
     middle = np.array([np.median(x[start : start + span]) for start in starts])
-    return [each, Line(f"median of {span:,} steps", middle, median, Look(BLUE))]
+    return [Line("each step", x, y, EACH_STEP), Line(f"median of {span:,} steps", middle, median, Look(BLUE))]

@@ -276,9 +276,9 @@ def _pairs(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _value(value: Any) -> str:
-    """A value as HTML; the members of a list stand apart, each as it is."""
+    """A value as HTML; the members of a list stand apart, quoted, so that white space shows."""
     if isinstance(value, list):
-        return " ".join(f"<code>{escape(str(each))}</code>" for each in value)
+        return " ".join(f"<code>{escape(repr(each))}</code>" for each in value)
     if isinstance(value, int):
         return f"{value:,}"
     return _number(value) if isinstance(value, float) else escape(str(value))
