@@ -15,6 +15,7 @@ import pytest
 
 import tezgah
 from tezgah import cli
+from tezgah.stages import STAGES
 
 SMALL = """
 [tokenizer]
@@ -183,6 +184,20 @@ def test_sigterm_stops_with_130_and_the_same_command_goes_on(home: Path, tmp_pat
         assert process.wait() == 130
     steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
     assert steps == list(range(len(steps)))
+
+
+def test_torchrun_trains_with_two_processes_and_one_speaks(home: Path, tmp_path: Path) -> None:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "--", "tezgah"]
+    command = [*launch, "run", str(home / "small.toml"), "--run", str(tmp_path / "run"), "--json"]
+    for made in (list(STAGES), []):  # the second time there is nothing to do, in either process
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        (line,) = done.stdout.splitlines()
+        assert json.loads(line)["made"] == made
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    alone = [json.loads(line) for line in (home / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [row["step"] for row in alone]
+    assert [row.get("loss", 0) for row in rows] == pytest.approx([row.get("loss", 0) for row in alone], rel=1e-3)
 
 
 def bad_inputs(folder: Path) -> dict[str, tuple[list[str], str]]:

@@ -1,4 +1,8 @@
-"""`python -m tezgah`, which is how `torchrun -m tezgah run …` starts it."""
+"""`python -m tezgah`, which is how launchers start it.
+
+`torchrun --nproc-per-node 2 -m -- tezgah run RECIPE --run DIR`: without the `--` torchrun takes
+`--run` for a flag of its own. `accelerate launch -m tezgah run RECIPE --run DIR` needs none.
+"""
 
 import sys
 

@@ -195,7 +195,7 @@ def _told(result: "RunResult") -> Answer:
         lines.append(f"report  {result.folder / 'report.html'}")
     if (result.folder / "model").is_dir():
         lines.append(f"model   {result.folder / 'model'}")
-    return Answer("\n".join(lines), value)
+    return Answer("\n".join(lines or [f"run     {result.folder}"]), value)
 
 
 def _model(path: str) -> "tuple[CausalLM, Tokenizer]":
