@@ -1,6 +1,6 @@
 """The training loop: from sequences to a trained model, a function of the step alone.
 
-Read `train` first: it sets the scene; then `_Trainer.step`, the whole way of a batch. Which
+Read `train` first: it sets the scene; then `Trainer.step`, the whole way of a batch. Which
 sequences a step reads, its learning rate and its dropout follow from (seed, step), so resuming is
 loading the weights and the optimizer and going on.
 """
@@ -86,13 +86,13 @@ def train(
     begun = begin(world, place)
     try:
         with stop_wish() as wish:
-            return _Trainer(model, data, settings, run, fingerprint, callbacks, world, place).train(wish)
+            return Trainer(model, data, settings, run, fingerprint, callbacks, world, place).train(wish)
     finally:
         if begun:
             end()
 
 
-class _Trainer:
+class Trainer:
     """One run of the loop: the objects it works on, and how far it has come."""
 
     def __init__(
