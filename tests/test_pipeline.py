@@ -381,6 +381,14 @@ def test_a_stage_whose_stamp_is_damaged_is_made_anew(bench: Bench) -> None:
     assert bench.go() == ["corpus", "report"]
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_model_that_no_run_left_is_never_moved(bench: Bench, restart: bool) -> None:
+    write_text(bench.run / "model" / "mine", "")
+    with pytest.raises(InputError, match="did not write"):
+        bench.go(restart=restart)
+    assert (bench.run / "model" / "mine").is_file()
+
+
 def test_a_missing_source_makes_no_run_folder(bench: Bench) -> None:
     with pytest.raises(InputError, match="does not exist"):
         bench.go(corpus__source=str(bench.source / "nowhere"))

@@ -36,7 +36,7 @@ class Training(msgspec.Struct, frozen=True):
 
 def read_training(run: Path) -> Training | None:
     """The record of the training in a run folder, None where none has begun."""
-    for path in (run / "checkpoints" / "stage.json", run / "model" / "stage.json"):
+    for path in _records(run):
         try:
             training = msgspec.json.decode(path.read_bytes(), type=Training)
         except FileNotFoundError:
@@ -68,8 +68,10 @@ def has_weights(run: Path) -> bool:
 def decide(run: Path, recipe: Recipe, stamp: Stamp) -> Literal["done", "go on", "anew"]:
     """What a recipe asks of the training in a run folder; InputError where it may not go on."""
     training = read_training(run)
-    if training is None or not has_weights(run):
+    if not has_weights(run):
         return "anew"
+    if training is None:
+        raise _not_ours(run)
     same = training.fingerprint == stamp.fingerprint
     finished = is_finished(run, training)
     if same and _budget(training) == _budget_of(recipe):
@@ -106,6 +108,8 @@ def set_aside(run: Path) -> Path | None:
     part = previous / f".{target.name}.part"
     if not has_weights(run) and not part.exists():
         return None
+    if has_weights(run) and not any(path.exists() for path in _records(run)):
+        raise _not_ours(run)
     part.mkdir(parents=True, exist_ok=True)
     if told := _recipe_told(run):
         write_text(part / "recipe.toml", dump_tables(told))
@@ -114,6 +118,16 @@ def set_aside(run: Path) -> Path | None:
             os.replace(run / name, part / name)
     os.replace(part, target)
     return target
+
+
+def _records(run: Path) -> tuple[Path, Path]:
+    return run / "checkpoints" / "stage.json", run / "model" / "stage.json"
+
+
+def _not_ours(run: Path) -> InputError:
+    return InputError(
+        f"{run}: holds checkpoints/ or model/ that `tezgah run` did not write. Name another folder with --run."
+    )
 
 
 def _recipe_told(run: Path) -> dict[str, dict[str, Any]] | None:

@@ -28,6 +28,7 @@ def crew(settings: TrainSettings) -> Iterator[tuple[bool, Gather]]:
     begun = begin(world, choose_place(msgspec.structs.replace(settings, compile=False), world.local_rank), PREPARING)
     try:
         yield world.is_first, lambda wanted: bool(world.from_first(float(wanted)))
+        world.from_first(0.0)  # nobody leaves while another still needs the group
     finally:
         if begun:
             end()
