@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tezgah.nn.attention import _explicit_causal, attend
+from tezgah.nn.attention import attend, explicit_causal
 from tezgah.nn.cross_entropy import IGNORED, SoftmaxSlope, cross_entropy_sum
 from tezgah.nn.mlp import gelu_tanh
 from tezgah.nn.norms import RMSNorm
@@ -37,7 +37,8 @@ def test_rms_norm_equals_torch():
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 def test_explicit_attention_equals_torchs_fused_kernel(kv_heads):
     q, k, v = torch.randn(2, 4, 7, 8), torch.randn(2, kv_heads, 7, 8), torch.randn(2, kv_heads, 7, 8)
-    torch.testing.assert_close(_explicit_causal(q, k, v, 0.0), attend(q, k, v))
+    future = torch.full((7, 7), float("-inf")).triu(1)
+    torch.testing.assert_close(explicit_causal(q, k, v, future, 0.0), attend(q, k, v, future))
 
 
 def test_sliced_loss_and_its_gradients_equal_torchs(monkeypatch):

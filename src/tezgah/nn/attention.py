@@ -37,13 +37,14 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Tensor,
+        future: Tensor,
         rotary: tuple[Tensor, Tensor] | None = None,
         mask: Tensor | None = None,
         cache: KVCache | None = None,
     ) -> Tensor:
         """Mix `x`, (batch, time, width), over time; same shape.
 
-        `rotary` holds the cosines and sines of these positions, (time, head_dim / 2). `mask`,
+        `future`, (time, time), is −∞ after each query's own position and 0 up to it. `rotary` holds the cosines and sines of these positions, (time, head_dim / 2). `mask`,
         (batch or 1, 1, time, keys), is true where a query may look; None is causal.
         """
         q, k, v = joined_linear(x, self.query, self.key, self.value)
@@ -55,33 +56,37 @@ class Attention(nn.Module):
         q, k = q.to(v.dtype), k.to(v.dtype)
         if cache is not None:
             k, v = cache.append(self.layer, k, v)
-        mixed = attend(q, k, v, mask, self.dropout if self.training else 0.0)
+        mixed = attend(q, k, v, future, mask, self.dropout if self.training else 0.0)
         return linear(mixed.transpose(1, 2).flatten(2), self.output)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:2], -1, self.head_dim).transpose(1, 2)  # (batch, heads, time, head_dim)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, dropout: float = 0.0) -> Tensor:
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, future: Tensor, mask: Tensor | None = None, dropout: float = 0.0
+) -> Tensor:
     """Softmax attention of `q`, (batch, heads, time, head_dim), over `k` and `v`, (batch, kv_heads, keys, head_dim).
 
     Without a mask it is causal and time equals keys. Returns the shape of `q`.
     """
     explicit = q.device.type == "cpu" and torch.compiler.is_compiling() and k.shape[2] <= LONGEST_EXPLICIT
     if explicit and mask is None:
-        return _explicit_causal(q, k, v, dropout)
+        return explicit_causal(q, k, v, future, dropout)
     return F.scaled_dot_product_attention(
         q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=mask is None, enable_gqa=q.shape[1] != k.shape[1]
     )
 
 
-def _explicit_causal(q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
+def explicit_causal(q: Tensor, k: Tensor, v: Tensor, future: Tensor, dropout: float) -> Tensor:
+    """Causal attention as four steps that a compiler fuses; shapes as in `attend`.
+
+    The mask is added, and given from outside: compiled, softmax and mask took 2.7 ms so, against
+    6.6 filled in and 8.9 computed inside (96 × 256 × 256, 2 cores).
+    """
     groups = q.shape[1] // k.shape[1]
     if groups > 1:
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
     scores = widened(q @ k.mT) * q.shape[3] ** -0.5  # (batch, heads, time, time)
-    # Added, not filled in: compiled, softmax and mask took 2.7 ms against 6.6 (96 × 256 × 256, 2 cores).
-    time = q.shape[2]
-    future = torch.full((time, time), float("-inf"), device=q.device).triu(1)  # (time, time)
     weights = (scores + future).softmax(-1)
     return F.dropout(weights, dropout).to(v.dtype) @ v

@@ -24,11 +24,12 @@ class Block(nn.Module):
     def forward(
         self,
         x: Tensor,
+        future: Tensor,
         rotary: tuple[Tensor, Tensor] | None = None,
         mask: Tensor | None = None,
         cache: KVCache | None = None,
     ) -> Tensor:
         """Map `x`, (batch, time, width), to the same shape; the rest as in `Attention`."""
-        mixed = self.attention(self.attention_norm(x), rotary, mask, cache)
+        mixed = self.attention(self.attention_norm(x), future, rotary, mask, cache)
         x = x + F.dropout(mixed, self.dropout, self.training)
         return x + F.dropout(self.mlp(self.mlp_norm(x)), self.dropout, self.training)

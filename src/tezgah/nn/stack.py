@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from tezgah.nn.attention import LONGEST_EXPLICIT
 from tezgah.nn.block import Block
 from tezgah.nn.cache import KVCache
 from tezgah.nn.config import StackConfig
@@ -18,6 +19,8 @@ class Stack(nn.Module):
         self.config = config
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layers))
         self.norm = build_norm(config)
+        self.future: Tensor
+        self.register_buffer("future", _future(min(context_length, LONGEST_EXPLICIT)), persistent=False)
         if config.rope_theta is not None:
             cos, sin = rotary_table(config.head_dim, context_length, config.rope_theta)
             self.cos: Tensor
@@ -35,12 +38,18 @@ class Stack(nn.Module):
         rotary = None
         if self.config.rope_theta is not None:
             rotary = self.cos[start : start + time], self.sin[start : start + time]
+        future = self.future[:time, :time]
         mask = _mask(start, time, padding, x.device)
         for block in self.blocks:
-            x = block(x, rotary, mask, cache)
+            x = block(x, future, rotary, mask, cache)
         if cache is not None:
             cache.advance(time)
         return self.norm(x)  # type: ignore[no-any-return]
+
+
+def _future(time: int) -> Tensor:
+    """−∞ where a key comes after its query, 0 elsewhere, (time, time)."""
+    return torch.full((time, time), float("-inf")).triu(1)
 
 
 def _mask(start: int, time: int, padding: Tensor | None, device: torch.device) -> Tensor | None:
