@@ -44,8 +44,9 @@ class Attention(nn.Module):
     ) -> Tensor:
         """Mix `x`, (batch, time, width), over time; same shape.
 
-        `future`, (time, time), is −∞ after each query's own position and 0 up to it. `rotary` holds the cosines and sines of these positions, (time, head_dim / 2). `mask`,
-        (batch or 1, 1, time, keys), is true where a query may look; None is causal.
+        `future`, (time, time), is −∞ after each query's own position and 0 up to it. `rotary` holds
+        the cosines and sines of these positions, (time, head_dim / 2). `mask`, (batch or 1, 1, time,
+        keys), is true where a query may look; None is causal.
         """
         q, k, v = joined_linear(x, self.query, self.key, self.value)
         q, k, v = (self._heads(part) for part in (q, k, v))  # (batch, heads, time, head_dim)
@@ -63,9 +64,7 @@ class Attention(nn.Module):
         return x.view(*x.shape[:2], -1, self.head_dim).transpose(1, 2)  # (batch, heads, time, head_dim)
 
 
-def attend(
-    q: Tensor, k: Tensor, v: Tensor, future: Tensor, mask: Tensor | None = None, dropout: float = 0.0
-) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, future: Tensor, mask: Tensor | None = None, dropout: float = 0.0) -> Tensor:
     """Softmax attention of `q`, (batch, heads, time, head_dim), over `k` and `v`, (batch, kv_heads, keys, head_dim).
 
     Without a mask it is causal and time equals keys. Returns the shape of `q`.

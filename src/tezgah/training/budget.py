@@ -3,10 +3,11 @@
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from tezgah.training.settings import TrainSettings
 
-BUDGETS = ("steps", "tokens", "epochs", "minutes")
+READINGS = 10  # in a run, where nothing else is said
 
 
 def budget_steps(settings: TrainSettings, sequences: int, context_length: int) -> int | None:
@@ -24,16 +25,33 @@ def budget_steps(settings: TrainSettings, sequences: int, context_length: int) -
     return None
 
 
-def steps_in(minutes: float, spent: float, step_seconds: float, reading_seconds: float, reading_steps: int) -> int:
-    """Steps that fit in `minutes` of which `spent` seconds are gone, readings every `reading_steps` (0: ten of them).
+@dataclass(frozen=True)
+class Plan:
+    """How many steps a run has, and after how many of them a reading follows."""
 
-    >>> steps_in(minutes=1, spent=0.0, step_seconds=0.5, reading_seconds=1.0, reading_steps=0)
-    100
+    steps: int
+    reading_steps: int
+
+
+def plan_of(steps: int, reading_steps: int, readings: int = READINGS) -> Plan:
+    """`reading_steps` as the recipe gives it, or `readings` of them spread over the run where it gives 0."""
+    return Plan(steps, reading_steps or max(1, steps // readings))
+
+
+def plan_minutes(minutes: float, spent: float, step_seconds: float, reading_seconds: float, reading_steps: int) -> Plan:
+    """Steps that fit in `minutes`, of which `spent` seconds are gone.
+
+    Where the recipe does not say how often to read, there are ten readings, or as many as take
+    a sixth of the time left; at least two. A run has as many steps as it has readings.
+
+    >>> plan_minutes(minutes=1, spent=0.0, step_seconds=0.5, reading_seconds=1.0, reading_steps=0)
+    Plan(steps=100, reading_steps=10)
     """
-    left = 60 * minutes - spent
+    left = max(0.0, 60 * minutes - spent)
     if reading_steps:
-        return max(1, int(left / (step_seconds + reading_seconds / reading_steps)))
-    return max(1, int((left - 10 * reading_seconds) / step_seconds))
+        return Plan(max(1, int(left / (step_seconds + reading_seconds / reading_steps))), reading_steps)
+    readings = max(2, min(READINGS, int(left / 6 / reading_seconds)))
+    return plan_of(max(readings, int((left - readings * reading_seconds) / step_seconds)), 0, readings)
 
 
 def measure_step(step: Callable[[], None], agree: Callable[[float], float], seconds: float = 5.0) -> float:

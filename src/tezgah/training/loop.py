@@ -26,7 +26,7 @@ from tezgah.nn.modes import evaluating
 from tezgah.seeds import named_seed
 from tezgah.tokens.order import sequence_indices
 from tezgah.tokens.sequences import Sequences
-from tezgah.training.budget import budget_steps, measure_step, steps_in
+from tezgah.training.budget import Plan, budget_steps, measure_step, plan_minutes, plan_of
 from tezgah.training.checkpoint import TrainingState, resume, save_checkpoint
 from tezgah.training.checks import check_before_training, check_initial_loss
 from tezgah.training.journal import Journal
@@ -131,7 +131,8 @@ class Trainer:
             self.reading_seconds = self._seconds()
             check_initial_loss(row["validation_loss"], self.model.config.vocab_size)
             journal.add({"step": 0, "tokens": 0, "epoch": 0.0, "seconds": self._seconds(), **row})
-        steps = self._steps()
+        self.plan = self._plan()
+        steps = self.plan.steps
         rate = matrix_rate(self.place) if self.world.is_first and step < steps else 1.0
         if self.world.is_first:
             say(self._headline(step, steps, rate))
@@ -141,7 +142,7 @@ class Trainer:
                 row = self.step(step, steps)
                 stop = self.world.any(wish.made)
                 if journal:
-                    self._record(journal, bar, row, steps, rate)
+                    self._record(journal, bar, row, rate)
                     if step == steps or stop or self._checkpoint_due(step):
                         self._save(step, steps)
                 if stop and step < steps:
@@ -151,11 +152,11 @@ class Trainer:
             self._write_model()
         return TrainResult(steps, self._seconds())
 
-    def _record(self, journal: Journal, bar: Progress, row: dict[str, Any], steps: int, rate: float) -> None:
+    def _record(self, journal: Journal, bar: Progress, row: dict[str, Any], rate: float) -> None:
         """Add a step's row, with a reading and samples where they are due, and move the bar."""
-        step, settings = row["step"], self.settings
-        sampled = step == steps or (settings.sample_steps > 0 and step % settings.sample_steps == 0)
-        if step == steps or step % (settings.validation_steps or max(1, steps // 10)) == 0:
+        step, settings, last = row["step"], self.settings, row["step"] == self.plan.steps
+        sampled = last or (settings.sample_steps > 0 and step % settings.sample_steps == 0)
+        if last or step % self.plan.reading_steps == 0:
             row |= self._reading(with_samples=sampled or not settings.sample_steps)
         elif sampled:
             row["samples"] = self._samples()
@@ -234,26 +235,25 @@ class Trainer:
         with evaluating(self.model):
             return self.callbacks.samples(self.model, self.place)
 
-    def _steps(self) -> int:
+    def _plan(self) -> Plan:
         """The budget as a number of steps; minutes are turned into them once, before step 1."""
-        steps = budget_steps(self.settings, len(self.data.train), self.model.config.context_length)
+        settings = self.settings
+        steps = budget_steps(settings, len(self.data.train), self.model.config.context_length)
         if steps is not None:
-            return steps
+            return plan_of(steps, settings.validation_steps)
         path = self.run / "checkpoints" / "plan.json"
         if not self.world.from_first(float(path.exists())):
             step_seconds = measure_step(self._step_that_changes_nothing, self.world.from_first)
+            measured = {"step_seconds": step_seconds, "reading_seconds": self.reading_seconds}
             if self.world.is_first:
-                measured = {
-                    "spent": self._seconds(),
-                    "step_seconds": step_seconds,
-                    "reading_seconds": self.reading_seconds,
-                }
-                write_json(path, {"format": PLAN_FORMAT, **measured})
-        plan = read_json(path) if self.world.is_first else {"format": PLAN_FORMAT}
-        check_format(path, plan.pop("format", None), PLAN_FORMAT)
-        readings = self.settings.validation_steps
-        steps = steps_in(self.settings.minutes or 0.0, reading_steps=readings, **plan) if plan else 0
-        return int(self.world.from_first(steps))
+                write_json(path, {"format": PLAN_FORMAT, "spent": self._seconds(), **measured})
+        if self.world.is_first:
+            rates = read_json(path)
+            check_format(path, rates.pop("format", None), PLAN_FORMAT)
+            plan = plan_minutes(settings.minutes or 0.0, reading_steps=settings.validation_steps, **rates)
+        else:
+            plan = Plan(0, 1)  # told by the first; only that one takes readings
+        return Plan(int(self.world.from_first(plan.steps)), plan.reading_steps)
 
     def _step_that_changes_nothing(self) -> None:
         for group in self.optimizer.param_groups:
