@@ -86,7 +86,9 @@ def train(
     begun = begin(world, place)
     try:
         with stop_wish() as wish:
-            return Trainer(model, data, settings, run, fingerprint, callbacks, world, place).train(wish)
+            result = Trainer(model, data, settings, run, fingerprint, callbacks, world, place).train(wish)
+        world.from_first(0.0)  # nobody leaves while another still needs the group
+        return result
     finally:
         if begun:
             end()

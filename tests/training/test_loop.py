@@ -1,0 +1,183 @@
+"""The loop's promises: equal training however a batch is divided, and refusals that save the work."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+import tezgah.training.loop as loop
+from tezgah.errors import InputError
+from tezgah.models.build import build_config, build_model
+from tezgah.models.checkpoint import load_model
+from tezgah.models.settings import ModelSettings
+from tezgah.tokens.build import ShardWriter
+from tezgah.tokens.index import FORMAT, SplitIndex, TokensIndex, write_index
+from tezgah.tokens.sequences import Sequences
+from tezgah.tokens.shards import TokenStream
+from tezgah.training.settings import TrainSettings
+
+SETTINGS = TrainSettings(
+    steps=6, batch_size=4, device="cpu", compile=False, threads=1, precision="fp32", warmup_steps=0, checkpoint_steps=2
+)
+
+
+def write_tokens(folder: Path) -> None:
+    """Ten documents of random ids, 101 tokens each with its separator."""
+    folder.mkdir(parents=True)
+    ids = np.random.default_rng(1).integers(1, 64, (10, 101))
+    ids[:, 0] = 0
+    shards = ShardWriter(folder, "train", "uint16", 500)
+    shards.append(np.append(ids.reshape(-1), 0))
+    shards.close()
+    np.save(folder / "train-offsets.npy", np.arange(11) * 101)
+    np.save(folder / "train-bytes.npy", np.full(10, 100))
+    split = SplitIndex(documents=10, text_tokens=1000, bytes=1000, characters=1000, shards=tuple(shards.shards))
+    index = TokensIndex(
+        format=FORMAT, dtype="uint16", vocab_size=64, separator_id=0, tokenizer="", splits={"train": split}
+    )
+    write_index(folder, index)
+
+
+def train(folder: Path, settings: TrainSettings = SETTINGS, fingerprint: str = "a recipe") -> list[dict[str, object]]:
+    """Train a tiny model in `folder`; the rows of its metrics."""
+    if not (folder / "tokens").is_dir():
+        write_tokens(folder / "tokens")
+    loop.matrix_rate = lambda place: 1e12  # takes seconds, and is not what is tested here
+    model = build_model(build_config(ModelSettings(n_layers=2, width=32, n_heads=2, context_length=16), 64), seed=1)
+    sequences = Sequences(TokenStream(folder / "tokens", "train"), 16)
+    callbacks = loop.Callbacks(lambda model, place: {}, lambda model, place: [], lambda folder: None)
+    loop.train(model, loop.Data(sequences, sequences, 0), settings, folder, fingerprint, callbacks)
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses(rows: list[dict[str, object]]) -> list[object]:
+    return [row["loss"] for row in rows[1:]]
+
+
+def weights(folder: Path) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in load_model(folder / "model").parameters()])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    train(folder)
+    return folder
+
+
+def test_training_learns_and_counts(whole):
+    rows = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(7))
+    assert rows[6]["tokens"] == 6 * 4 * 16
+    assert rows[6]["epoch"] == pytest.approx(6 * 4 / 63)  # 1,011 tokens make 63 sequences of 16 and a target
+    assert rows[0]["validation_loss"] == pytest.approx(np.log(64), abs=0.05)
+    assert rows[6]["train_eval_loss"] < rows[0]["train_eval_loss"]
+
+
+def test_accumulating_passes_gives_the_same_training_to_rounding(whole, tmp_path):
+    parts = train(tmp_path, msgspec.structs.replace(SETTINGS, micro_batch_size=1))
+    rows = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert losses(parts) == pytest.approx(losses(rows), rel=1e-4)
+    torch.testing.assert_close(weights(tmp_path), weights(whole), atol=2e-3, rtol=1e-3)
+
+
+def test_two_processes_train_as_one_to_rounding(whole, tmp_path):
+    write_tokens(tmp_path / "tokens")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    here = Path(__file__)
+    code = f"import sys; sys.path.insert(0, {str(here.parent)!r}); import test_loop as t; t.train(t.Path(sys.argv[1]))"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)],
+            env={
+                **os.environ,
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": "2",
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port),
+            },
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for process in processes:
+        said = process.communicate(timeout=120)[1]
+        assert process.returncode == 0, said
+    rows = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    both = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert losses(both) == pytest.approx(losses(rows), rel=1e-4)
+    torch.testing.assert_close(weights(tmp_path), weights(whole), atol=2e-3, rtol=1e-3)
+
+
+def test_a_larger_budget_goes_on_from_the_last_checkpoint(tmp_path, capsys):
+    first = train(tmp_path, msgspec.structs.replace(SETTINGS, steps=4))
+    second = train(tmp_path, msgspec.structs.replace(SETTINGS, steps=8))
+    assert "resuming after step 4 of 8" in capsys.readouterr().err
+    assert second[:5] == first
+    assert [row["step"] for row in second] == list(range(9))
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, capsys):
+    rows = train(tmp_path)
+    newest = tmp_path / "checkpoints" / "step-000006" / "model.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-8] + b"damaged!")
+    assert losses(train(tmp_path)) == losses(rows)
+    said = capsys.readouterr().err
+    assert "step-000006/model.safetensors: damaged" in said
+    assert "resuming after step 4 of 6" in said
+
+
+def test_without_a_whole_checkpoint_nothing_is_begun_anew(tmp_path):
+    train(tmp_path)
+    for path in tmp_path.glob("checkpoints/*/training_state/state.json"):
+        path.write_text("{")
+    with pytest.raises(InputError, match="no checkpoint is whole"):
+        train(tmp_path)
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 7
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
+    train(tmp_path)
+    with pytest.raises(InputError, match="belong to another recipe"):
+        train(tmp_path, fingerprint="another recipe")
+
+
+def test_a_training_that_diverges_stops_before_it_spoils_the_weights(tmp_path):
+    wild = msgspec.structs.replace(SETTINGS, learning_rate=1e30, muon_learning_rate=1e30, gradient_clip=0.0)
+    with pytest.raises(InputError, match="training has diverged"):
+        train(tmp_path, wild)
+    for folder in (tmp_path / "checkpoints").glob("step-*"):
+        assert all(torch.isfinite(parameter).all() for parameter in load_model(folder).parameters())
+
+
+def test_a_batch_that_does_not_divide_is_refused(tmp_path):
+    with pytest.raises(InputError, match="batch_size 4 is not a multiple"):
+        train(tmp_path, msgspec.structs.replace(SETTINGS, micro_batch_size=3))
+
+
+def test_memory_that_will_not_do_is_refused_with_a_batch_that_fits(tmp_path, monkeypatch):
+    monkeypatch.setattr("tezgah.training.checks.memory_bytes", lambda place: 10_000)
+    with pytest.raises(InputError, match=r"Set train\.micro_batch_size to 1"):
+        train(tmp_path)
+
+
+def test_minutes_become_steps_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "measure_step", lambda step, agree: 1.5)
+    few = msgspec.structs.replace(SETTINGS, steps=None, minutes=0.2, validation_steps=100)
+    rows = train(tmp_path, few)
+    plan = json.loads((tmp_path / "checkpoints" / "plan.json").read_text())
+    assert plan["step_seconds"] == 1.5
+    assert 4 <= len(rows) - 1 <= 8  # 12 seconds less what was spent
+    monkeypatch.setattr(loop, "measure_step", lambda step, agree: 1e-9)
+    assert train(tmp_path, few) == rows  # not measured again
