@@ -5,6 +5,7 @@
 #   TORCH_INDEX=https://download.pytorch.org/whl/cpu
 #                              where torch's wheel comes from; PyPI's Linux wheels bring gigabytes of CUDA along,
 #                              PyTorch's own index has CPU-only ones
+#   NANOGPT=../nanoGPT         a checkout of nanoGPT, for `make bench` to measure beside
 
 PYTHON ?= python3
 TORCH ?= $(shell grep '^torch==' constraints.txt)
@@ -39,3 +40,9 @@ demo: setup
 
 bench: setup
 	$(BIN)/pytest -m slow
+	rm -rf runs/bench
+	$(BIN)/python benchmarks/training_step.py $(if $(NANOGPT),--nanogpt '$(NANOGPT)')
+	$(BIN)/python benchmarks/resume.py --folder runs/bench/resume
+	$(BIN)/python benchmarks/demo.py --run runs/bench/stdlib-code
+	$(BIN)/tezgah run recipes/gpt2-shape.toml --run runs/bench/gpt2-shape --train.steps 200
+	$(BIN)/python benchmarks/parity.py runs/bench/stdlib-code runs/bench/gpt2-shape

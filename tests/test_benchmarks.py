@@ -1,0 +1,242 @@
+"""The benchmarks run, see what they are to see, and count right; what they measure is measured elsewhere."""
+
+import contextlib
+import io
+import json
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import contestants
+import demo
+import measuring
+import numpy as np
+import parity
+import pytest
+import resume
+import task
+import training_step
+
+import tezgah
+from tezgah import cli
+from tezgah.tokens.shards import TokenStream
+
+TINY: dict[str, Any] = {
+    "n_layers": 1,
+    "width": 16,
+    "n_heads": 2,
+    "context_length": 8,
+    "batch_size": 2,
+    "vocab_size": 64,
+}
+
+# nanoGPT's interface around as little as possible.
+NANOGPT = """
+import types, torch
+GPTConfig = types.SimpleNamespace
+class GPT(torch.nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        print("number of parameters: few")
+        self.table = torch.nn.Embedding(config.vocab_size, config.vocab_size)
+    def forward(self, x, y):
+        logits = self.table(x)
+        return logits, torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten())
+    def configure_optimizers(self, weight_decay, learning_rate, betas, device_type):
+        return torch.optim.AdamW(self.parameters(), lr=learning_rate, betas=betas, weight_decay=weight_decay)
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _known_matrix_rate() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("loop", "place"):
+            patch.setattr(f"tezgah.training.{module}.matrix_rate", lambda place: 1e12)
+        yield
+
+
+@pytest.mark.parametrize("module", [training_step, resume, demo, parity])
+def test_every_script_says_how_it_is_used(module: ModuleType) -> None:
+    assert "--results" in module.parser().format_help()
+
+
+def test_contestants_take_turns_and_are_quiet_between_them(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "model.py").write_text(NANOGPT)
+    (tmp_path / "data").mkdir()
+    task.write_data(tmp_path / "data", TINY["vocab_size"], documents=3)
+    tiny = task.Task(str(tmp_path / "data"), str(tmp_path), threads=1, compiled=False, **TINY)
+    from tezgah.training.place import choose_place
+    from tezgah.training.settings import TrainSettings
+
+    place = choose_place(TrainSettings(device="cpu", compile=False, threads=1))
+    measured = training_step.measure(["tezgah-default", "nanogpt"], tiny, place, rounds=2, steps=3)
+    assert [len(speeds) for speeds in measured["tokens_per_second"].values()] == [2, 2]
+    assert all(speed > 0 for speeds in measured["tokens_per_second"].values() for speed in speeds)
+    assert all(cores < 0.5 for cores in measured["cpu_while_waiting"].values())
+    assert "number of parameters: few" in capfd.readouterr().err  # and was not taken for an answer
+
+
+def test_a_contestant_that_fails_ends_the_measurement(tmp_path: Path) -> None:
+    tiny = task.Task(data=str(tmp_path / "nowhere"), nanogpt=str(tmp_path), threads=1, compiled=False, **TINY)
+    with pytest.raises(SystemExit, match="nanogpt ended early"):
+        training_step.Contestant("nanogpt", tiny)
+
+
+def test_shares_and_ratios_are_those_of_the_speeds() -> None:
+    measured = {
+        "matrix_rate": {"before": 50.0, "after": 100.0},
+        "tokens_per_second": {"tezgah-gpt2": [30.0, 20.0, 40.0], "nanogpt": [10.0, 20.0, 20.0]},
+        "flops_per_token": {"tezgah-gpt2": 2, "nanogpt": 2},
+    }
+    table, summary = training_step.summarize(measured)
+    assert summary["tezgah-gpt2"]["share_of_matrix_rate"] == 0.6
+    assert summary["tezgah-gpt2"]["ratio_to_nanogpt"] == {"median": 2.0, "low": 1.0, "high": 3.0}
+    assert "| 30 (20–40) | 60% | 2.00 (1.00–3.00) |" in table
+
+
+def test_all_contestants_read_the_same_ids(tmp_path: Path) -> None:
+    task.write_data(tmp_path, vocab_size=300, documents=5, length=7)
+    stream = TokenStream(tmp_path / "tokens", "train")
+    assert len(stream) == 5 * 8 + 1
+    assert stream[0:41].tolist() == np.fromfile(tmp_path / "train.bin", np.uint16).tolist()
+    assert stream[0:41][stream.offsets].tolist() == [0] * 6
+
+
+def test_nanogpt_is_counted_without_its_biases() -> None:
+    published = task.Task()
+    biases = contestants.flops_of("nanogpt-biases", published) - contestants.flops_of("nanogpt", published)
+    assert biases == 6 * 6 * 9 * 384  # per layer: 3 widths in attention, 1 behind it, 4 + 1 in the MLP
+
+
+# A training of which everything is known: `step` of every row, a checkpoint every 10, and what a restart does.
+TRAINING = """
+import hashlib, json, pathlib, sys, time
+run, honest = pathlib.Path(sys.argv[1]), sys.argv[2] == "honest"
+states = sorted(run.glob("checkpoints/step-*"))
+step = int(states[-1].name[5:]) if states else -1
+path = run / "metrics.jsonl"
+run.mkdir(exist_ok=True)
+rows = [line for line in path.read_bytes().splitlines(True) if json.loads(line)["step"] <= step] if states else []
+path.write_bytes(b"".join(rows))
+while step < 40:
+    step += 1
+    with open(path, "a") as file:
+        loss = 1 / (step + 1) + (not honest) * len(states) * 1e-16
+        print(json.dumps({"step": step, "loss": loss, "seconds": time.time()}), file=file)
+    if step and step % 10 == 0:
+        folder = run / f"checkpoints/step-{step:06d}/training_state"
+        folder.mkdir(parents=True)
+        (folder / "optimizer.safetensors").write_text(str(step))
+        state = dict(format=1, step=step, steps=40, tokens=0, seconds=0, fingerprint="", environment={})
+        (folder / "state.json").write_text(json.dumps(state))
+    time.sleep(0.01)
+(run / "model").mkdir()
+(run / "model" / "model.safetensors").write_text("weights")
+"""
+
+
+@pytest.mark.parametrize("kind", ["honest", "drifting"])
+def test_kills_and_restarts_are_seen_for_what_they_are(tmp_path: Path, kind: str) -> None:
+    command = [sys.executable, "-c", TRAINING]
+    resume.uninterrupted([*command, str(tmp_path / "whole"), kind])
+    restarts = resume.interrupted([*command, str(tmp_path / "killed"), kind], tmp_path / "killed", steps=40)
+    assert [each.killed_after // 10 * 10 for each in restarts] == [each.checkpoint for each in restarts]
+    assert [each.next_row - 1 for each in restarts] == [each.checkpoint for each in restarts]
+    equal = resume.compare(tmp_path / "whole", tmp_path / "killed")
+    assert [name for name, value in equal.items() if not value] == ([] if kind == "honest" else ["every step's loss"])
+    assert resume.report(restarts, equal)[1] == (kind == "honest")
+
+
+def test_a_restart_that_does_the_wrong_step_is_named() -> None:
+    table, good = resume.report([resume.Restart(25, 20, next_row=26)], {"model.safetensors": True})
+    assert not good
+    assert "went on from checkpoint 20 with step 26 | **no** |" in table
+
+
+@pytest.fixture(scope="module")
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the results and the run of the demo, on a tiny recipe."""
+    folder = tmp_path_factory.mktemp("demo")
+    recipe = f"""
+    [corpus]
+    source = {json.dumps(str(Path(tezgah.__file__).parent))}
+    [tokenizer]
+    vocab_size = 300
+    [model]
+    n_layers = 1
+    width = 16
+    context_length = 16
+    [train]
+    minutes = 4
+    batch_size = 2
+    compile = false
+    threads = 1
+    validation_batches = 1
+    sample_tokens = 0
+    """
+    (folder / "tiny.toml").write_text(textwrap.dedent(recipe))
+    words = ["--recipe", str(folder / "tiny.toml"), "--minutes", "0.01", "--run", str(folder / "run")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "tezgah", in_this_process)
+        call(patch, demo, *words, "--results", str(folder))
+    return folder
+
+
+def in_this_process(*words: str) -> str:
+    """A command without starting Python and torch again."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert cli.main(list(words)) == 0
+    return out.getvalue()
+
+
+def call(patch: pytest.MonkeyPatch, module: Any, *words: str) -> None:
+    """A script with these words."""
+    patch.setattr(sys, "argv", [module.__name__, *words])
+    module.main()
+
+
+def test_the_demo_is_told_from_its_start_to_its_completions(demo_run: Path) -> None:
+    result = json.loads((demo_run / "demo.json").read_text())
+    evaluation = json.loads((demo_run / "run" / "evaluation.json").read_text())
+    assert result["bits_per_byte"] == evaluation["bits_per_byte"]
+    assert result["baselines"] == evaluation["baselines"]
+    assert result["curve"][0]["step"] == 0
+    assert result["curve"][-1]["step"] == result["steps"]
+    assert 0 < result["seconds_before_training"] < result["run_seconds"] < result["seconds"]
+    assert [each["prompt"] for each in result["completions"]] == list(demo.PROMPTS)
+    assert "| below xz -9e | not in this run |" in (demo_run / "demo.md").read_text()
+
+
+def test_the_minute_of_crossing_counts_from_the_start_too(demo_run: Path) -> None:
+    result = json.loads((demo_run / "demo.json").read_text())
+    crossed = demo.table(result | {"crossing_seconds": 90.0, "seconds_before_training": 30.0})
+    assert "| below xz -9e | 1.50 min of training, 2.00 min after the start |" in crossed
+
+
+def test_parity_holds_and_a_difference_is_seen(demo_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers")
+    words = (str(demo_run / "run"), "--lines", "50", "--results", str(demo_run))
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, parity, *words)
+    assert not ended.value.code
+    result = json.loads((demo_run / "parity.json").read_text())["checkpoints"][0]
+    assert result["model"] == "Qwen3ForCausalLM"
+    assert (result["lines"], result["differing_lines"]) == (50, [])
+    assert 0 <= result["relative_error"] <= 1e-4
+
+    model, tokenizer = tezgah.load(demo_run / "run")
+    model.stack.norm.weight.data *= 1.001
+    monkeypatch.setattr(tezgah, "load", lambda folder: (model, tokenizer))
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, parity, *words)
+    assert ended.value.code == 1
+
+
+def test_results_name_the_machine_the_versions_and_the_commit(tmp_path: Path) -> None:
+    measuring.write_results(tmp_path, "x", "A title", "| a |", {"values": [1, 2]}, measuring.conditions())
+    written = json.loads((tmp_path / "x.json").read_text())
+    assert {"cpu", "cores", "python", "packages", "git", "time", "values"} <= set(written)
+    assert written["packages"]["torch"] in (tmp_path / "x.md").read_text()
