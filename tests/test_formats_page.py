@@ -1,0 +1,41 @@
+"""docs/formats.md names every field that is written."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tezgah.changes import Training
+from tezgah.corpus import reading, rules
+from tezgah.corpus.columns import OURS
+from tezgah.evaluation.bits_per_byte import Evaluation
+from tezgah.runlog import versions
+from tezgah.stages import FORMATS, Stamp
+from tezgah.tokenizer.measure import Measures
+from tezgah.tokens.index import SplitIndex, TokensIndex
+from tezgah.training.checkpoint import TrainingState
+from tezgah.training.metrics import Row, Sample
+
+PAGE = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
+WRITTEN: list[Any] = [
+    *(reading.CorpusSummary, reading.Amount, reading.Dropped, Measures, TokensIndex, SplitIndex),
+    *(Stamp, Training, TrainingState, Row, Sample, Evaluation),
+]
+
+
+@pytest.mark.parametrize("kind", WRITTEN, ids=lambda kind: kind.__name__)
+def test_every_field_of_an_artefact_is_described(kind: Any) -> None:
+    names = [field.name for field in msgspec.structs.fields(kind)]
+    assert [name for name in names if f"`{name}" not in PAGE] == []
+
+
+def test_columns_reasons_and_versions_are_described() -> None:
+    names = [*OURS, "size", "part", *rules.REASONS, *versions()]
+    assert [name for name in names if f"`{name}`" not in PAGE] == []
+
+
+def test_the_format_numbers_are_those_of_the_code() -> None:
+    titles = {"corpus": "Corpus", "tokenizer": "Tokenizer", "tokens": "Tokens", "evaluate": "`evaluation.json`"}
+    assert [f"## {titles[stage]}, format {FORMATS[stage]}\n" in PAGE for stage in titles] == [True] * len(titles)
+    assert f"`state.json`, format {TrainingState.__struct_defaults__[0]}:" in PAGE
