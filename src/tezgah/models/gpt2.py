@@ -50,10 +50,17 @@ def stack_config(
 
 @torch.no_grad()
 def initialize(model: nn.Module, config: CausalConfig, generator: torch.Generator) -> None:
-    """First weights as GPT-2's: N(0, 0.02), residual projections smaller by √(2 n_layers) (section 2.3)."""
+    """First weights as GPT-2's: N(0, 0.02), residual projections smaller by √(2 n_layers) (section 2.3).
+
+    With a head of its own the embeddings need not serve as one, and start at torch's N(0, 1): at a
+    constant 4e-4 the textbook run then stood at 4.70 after 36 steps, against 5.66 with 0.02 and a warm-up.
+    """
+    table = 0.02 if config.tied else 1.0
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             parameter.zero_()
+        elif name in ("embedding.weight", "positions.weight"):
+            parameter.normal_(0.0, table, generator=generator)
         elif parameter.ndim == 2:
             last = name.endswith(("output.weight", "down.weight"))
             parameter.normal_(0.0, 0.02 / (2 * config.n_layers) ** 0.5 if last else 0.02, generator=generator)

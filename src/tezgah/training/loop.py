@@ -283,7 +283,7 @@ class Trainer:
         at = f"resuming after step {step:,} of {steps:,}" if step else f"{steps:,} steps"
         precision = self.place.environment()["precision"]
         return (
-            f"training: {at} of {self.batch_tokens:,} tokens on {self.place.device.type}, {precision}, {how}, "
+            f"training: {at}, {self.batch_tokens:,} tokens each, on {self.place.device.type}, {precision}, {how}, "
             f"{self.world.size} process{'es' if self.world.size > 1 else ''}; matrix rate {rate / 1e9:,.0f} GFLOP/s"
         )
 
