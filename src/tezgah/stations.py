@@ -98,7 +98,8 @@ def train_on(
 def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any]:
     """Write `evaluation.json`: the trained model on the held-out documents, beside the compressors."""
     from tezgah.evaluation.bits_per_byte import evaluate_documents
-    from tezgah.evaluation.compressors import baselines
+    from tezgah.evaluation.compressors import baselines, unprimed_baselines
+    from tezgah.evaluation.readings import reading_documents
     from tezgah.models.checkpoint import load_model
     from tezgah.tokens.shards import TokenStream
 
@@ -107,11 +108,14 @@ def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any
     stream = TokenStream(run / "tokens", "validation")
     batch_size = recipe.evaluate.batch_size
     measured = evaluate_documents(model, stream, batch_size, autocast=place.autocast, show_progress=True)
+    documents = reading_documents(stream, recipe.evaluate.reading_bytes)
+    texts = list(_documents(run / "corpus", "validation"))
     evaluation = {
         "format": FORMATS["evaluate"],
         "fingerprint": fingerprint,
         **msgspec.to_builtins(measured),
         "baselines": baselines(*compressed_bytes(run / "corpus")),
+        "reading_baselines": unprimed_baselines(b"".join(texts[document] for document in documents)),
     }
     write_json(run / "evaluation.json", evaluation)
     return evaluation
@@ -156,6 +160,13 @@ def _texts(corpus: Path, split: str) -> Iterator[bytes]:
 
     for batch in read_batches(corpus, split):
         yield "".join(batch["text"].to_pylist()).encode()
+
+
+def _documents(corpus: Path, split: str) -> Iterator[bytes]:
+    from tezgah.corpus.reading import read_batches
+
+    for batch in read_batches(corpus, split):
+        yield from (text.encode() for text in batch["text"].to_pylist())
 
 
 def _callbacks(recipe: Recipe, tokenizer: "Tokenizer", held_out: Any) -> "Callbacks":

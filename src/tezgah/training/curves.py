@@ -33,7 +33,7 @@ def draw_curves(runs: Sequence[Path], output: Path) -> None:
 
 def run_figure(record: Record) -> Figure:
     """One run: its losses against tokens, its bits per byte over time."""
-    panels = [loss_panel(record.rows, "tokens"), bits_panel(record.rows, record.baselines)]
+    panels = [loss_panel(record.rows, "tokens"), bits_panel(record.rows, record.reading_baselines)]
     return figure_of(panels, width=11, height=4, columns=2)
 
 
@@ -43,7 +43,7 @@ def runs_figure(records: dict[str, Record]) -> Figure:
     The compressors are drawn where every run was held to the same ones.
     """
     runs = {name: record.rows for name, record in records.items()}
-    baselines = [record.baselines for record in records.values()]
+    baselines = [record.reading_baselines for record in records.values()]
     shared = levels(baselines[0]) if all(these == baselines[0] for these in baselines) else []
     loss, bits = "validation loss; thin: each step (nats per token)", "held-out text (bits per byte)"
     panels = [

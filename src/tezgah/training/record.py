@@ -19,6 +19,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     perplexity: float
     bits_per_byte: float
     baselines: dict[str, float] = {}  # bits per byte of the compressors; msgspec copies the default
+    reading_baselines: dict[str, float] = {}  # the same over what a reading during training takes
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Record:
     def baselines(self) -> dict[str, float]:
         """Bits per byte of the compressors on the held-out text."""
         return self.evaluation.baselines if self.evaluation else {}
+
+    @property
+    def reading_baselines(self) -> dict[str, float]:
+        """Bits per byte of the compressors on the text of a reading, which the curve is held against."""
+        return (self.evaluation.reading_baselines if self.evaluation else {}) or self.baselines
 
 
 def read_record(run: Path) -> Record:

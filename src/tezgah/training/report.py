@@ -126,14 +126,15 @@ def _headline(record: Record) -> Iterator[tuple[str, str, str]]:
 
 
 def _bits(record: Record) -> str:
-    panel = bits_panel(record.rows, record.baselines)
+    panel = bits_panel(record.rows, record.reading_baselines)
     if panel.is_empty and not record.evaluation:
         return ""
     beside = _bars(record) + f"<p>{_verdict(record)}</p>"
     note = (
         "The model's loss over the held-out text, in bits, divided by the text's bytes; lower is better. "
         "The compressors read the same bytes in order; primed, xz has read the end of the training text before them. "
-        "Readings during training may take a part of the held-out text, the final figure takes all of it."
+        "Readings during training may take a part of the held-out text, and the lines in the plot are of that part; "
+        "the final figures take all of it."
     )
     return f'<div class="figures">{_figure("bits", "Held-out bits per byte", panel)}<div>{beside}</div></div>' + (
         f'<p class="caption">{note}</p>'
@@ -158,16 +159,16 @@ def _bars(record: Record) -> str:
 
 def _verdict(record: Record) -> str:
     """When the curve fell below xz, in words."""
-    if "xz" not in record.baselines:
+    if "xz" not in record.reading_baselines:
         return "The compressors are measured when training is over."
-    level, lowest = record.baselines["xz"], np.fmin.reduce(column(record.rows, "bits_per_byte"))
+    level, lowest = record.reading_baselines["xz"], np.fmin.reduce(column(record.rows, "bits_per_byte"))
     seconds = seconds_below(record.rows, level)
     if seconds is None and math.isnan(lowest):
         return "No reading of bits per byte was taken while training."
     if seconds is None:
         return f"The curve did not fall below xz -9e: its lowest reading is {lowest:.3f}, xz needs {level:.3f}."
     return (
-        f"The curve falls below xz -9e ({level:.3f}) <strong>at minute {seconds / 60:.1f}</strong>, "
+        f"The curve falls below xz -9e of the same bytes ({level:.3f}) <strong>at minute {seconds / 60:.1f}</strong>, "
         "taken on a straight line over the logarithm of time between the readings around it."
     )
 
