@@ -207,13 +207,14 @@ def test_the_demo_is_told_from_its_start_to_its_completions(demo_run: Path) -> N
     assert result["curve"][-1]["step"] == result["steps"]
     assert 0 < result["seconds_before_training"] < result["run_seconds"] < result["seconds"]
     assert [each["prompt"] for each in result["completions"]] == list(demo.PROMPTS)
-    assert "| below xz -9e | not in this run |" in (demo_run / "demo.md").read_text()
+    assert 0 < result["reading_xz"] < 8
+    assert "| not in this run |" in (demo_run / "demo.md").read_text()
 
 
 def test_the_minute_of_crossing_counts_from_the_start_too(demo_run: Path) -> None:
     result = json.loads((demo_run / "demo.json").read_text())
-    crossed = demo.table(result | {"crossing_seconds": 90.0, "seconds_before_training": 30.0})
-    assert "| below xz -9e | 1.50 min of training, 2.00 min after the start |" in crossed
+    told = demo.table(result | {"crossing_seconds": 90.0, "seconds_before_training": 30.0, "reading_xz": 1.75})
+    assert "below xz -9e of the same bytes (1.7500) | 1.50 min of training, 2.00 min after the start |" in told
 
 
 def test_parity_holds_and_a_difference_is_seen(demo_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
