@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+ONES = 16  # rows of ones in the product that sums a bias's gradient
+
 
 def linear(x: Tensor, layer: nn.Linear) -> Tensor:
     """What `layer` makes of `x`, (..., inputs) → (..., features)."""
     y = F.linear(x, layer.weight)
-    return y if layer.bias is None else y + layer.bias.to(y.dtype)
+    return y if layer.bias is None else add_bias(y, layer.bias)
 
 
 def joined_linear(x: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:
@@ -28,5 +30,29 @@ def joined_linear(x: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:
     y = F.linear(x, torch.cat([layer.weight for layer in layers]))  # (..., sum of features)
     biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]
     if biases:
-        y = y + torch.cat(biases).to(y.dtype)
+        y = add_bias(y, torch.cat(biases))
     return torch.split(y, [layer.out_features for layer in layers], dim=-1)
+
+
+def add_bias(y: Tensor, bias: Tensor) -> Tensor:
+    """`y`, (..., features), plus `bias`, (features,), in the precision of `y`."""
+    if not torch.is_grad_enabled():
+        return y + bias.to(y.dtype)
+    return _BiasAdd.apply(y, bias)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _BiasAdd(torch.autograd.Function):
+    """The bias's gradient as a product with ones.
+
+    As a sum it would be fused with what makes its input, which is then made a second time, column by
+    column. With a single row of ones the compiler turns the product back into that sum.
+    """
+
+    @staticmethod
+    def forward(ctx, y, bias):  # type: ignore[no-untyped-def]
+        return y + bias.to(y.dtype)
+
+    @staticmethod
+    def backward(ctx, upstream):  # type: ignore[no-untyped-def]
+        rows = upstream.flatten(0, -2)  # (rows, features)
+        return upstream, (rows.new_ones(ONES, len(rows)) @ rows)[0]

@@ -26,6 +26,7 @@ from tezgah.nn.modes import evaluating
 from tezgah.seeds import named_seed
 from tezgah.tokens.order import sequence_indices
 from tezgah.tokens.sequences import Sequences
+from tezgah.training.allocator import keep_freed_memory
 from tezgah.training.budget import Plan, budget_steps, measure_step, plan_minutes, plan_of
 from tezgah.training.checkpoint import TrainingState, resume, save_checkpoint
 from tezgah.training.checks import check_before_training, check_initial_loss
@@ -111,6 +112,8 @@ class Trainer:
         self.data, self.settings, self.run, self.fingerprint = data, settings, run, fingerprint
         self.callbacks, self.world, self.place = callbacks, world, place
         check_before_training(model.config, data.train, settings, world, place)
+        if place.device.type == "cpu":
+            keep_freed_memory()
         self.model = model.to(place.device)
         self.optimizer = build_optimizer(model, settings, place.matrix_dtype)
         self.state = resume(run, model, self.optimizer)
