@@ -182,7 +182,8 @@ def _mark_crossing(axes: Axes, x: float, y: float, words: str) -> None:
     axes.add_line(
         Line2D([x], [y], color=INK, marker="o", markersize=9, markerfacecolor="none", markeredgecolor=INK, zorder=3)
     )
-    axes.annotate(words, (x, y), (8, 12), textcoords="offset points", color=INK)
+    below = y >= axes.dataLim.y1  # a curve that began below: above stands the legend
+    axes.annotate(words, (x, y), (10, -18) if below else (8, 12), textcoords="offset points", color=INK)
 
 
 def _scale(axes: Axes, name: Literal["x", "y"], scale: Scale) -> None:
