@@ -179,10 +179,10 @@ def _draw_line(axes: Axes, line: Line, x: Floats, y: Floats) -> None:
 
 
 def _mark_crossing(axes: Axes, x: float, y: float, words: str) -> None:
+    below = y >= axes.dataLim.y1  # a curve that began below: above stands the legend
     axes.add_line(
         Line2D([x], [y], color=INK, marker="o", markersize=9, markerfacecolor="none", markeredgecolor=INK, zorder=3)
     )
-    below = y >= axes.dataLim.y1  # a curve that began below: above stands the legend
     axes.annotate(words, (x, y), (10, -18) if below else (8, 12), textcoords="offset points", color=INK)
 
 
