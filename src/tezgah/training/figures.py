@@ -151,7 +151,9 @@ def draw(axes: Axes, panel: Panel) -> None:
     for level in panel.levels:
         axes.axhline(level.value, color=QUIET, linewidth=0.9, linestyle=level.dash, label=level.label, zorder=1.5)
     if panel.crossing:
-        _mark_crossing(axes, *panel.crossing)
+        top = max(float(y.max()) for _, y in map(panel.visible, panel.lines) if len(y))
+        # a curve that began below the level has the legend above it
+        _mark_crossing(axes, *panel.crossing, below=panel.crossing[1] >= top)
     if panel.x_scale == "linear" and (low := axes.dataLim.x0) == axes.dataLim.x1:
         axes.set_xlim(0, 2 * low or 1)  # one point alone
     if panel.from_zero:
@@ -178,12 +180,11 @@ def _draw_line(axes: Axes, line: Line, x: Floats, y: Floats) -> None:
     )
 
 
-def _mark_crossing(axes: Axes, x: float, y: float, words: str) -> None:
-    below = y >= axes.dataLim.y1  # a curve that began below: above stands the legend
+def _mark_crossing(axes: Axes, x: float, y: float, words: str, below: bool) -> None:
     axes.add_line(
         Line2D([x], [y], color=INK, marker="o", markersize=9, markerfacecolor="none", markeredgecolor=INK, zorder=3)
     )
-    axes.annotate(words, (x, y), (10, -18) if below else (8, 12), textcoords="offset points", color=INK)
+    axes.annotate(words, (x, y), (10, -18 if below else 12), textcoords="offset points", color=INK)
 
 
 def _scale(axes: Axes, name: Literal["x", "y"], scale: Scale) -> None:
