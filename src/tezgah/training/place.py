@@ -85,9 +85,12 @@ def multiplies_bf16_faster(kind: str) -> bool:
 
 def _compiles(kind: str) -> bool:
     """Whether torch.compile works here; says so where it does not, and training goes on without."""
+    if kind == "mps":
+        warn("training runs uncompiled, which is slower: tezgah compiles for cpu and cuda, not for mps.")
+        return False
     compiler = os.environ.get("CXX") or next(filter(shutil.which, ("g++", "clang++", "c++")), None)
-    if kind == "mps" or (kind == "cpu" and compiler is None):
-        warn(f"training runs uncompiled, which is slower: no C++ compiler for {kind}.")
+    if kind == "cpu" and compiler is None:
+        warn("training runs uncompiled, which is slower: there is no C++ compiler here.")
         return False
     try:
         torch.compile(torch.sin)(torch.ones(2, device=kind))
