@@ -39,7 +39,9 @@ class TrainSettings(Settings, frozen=True):
     ] = "wsd"
     warmup_steps: Annotated[NaturalInt, Meta(description="steps of linear warm-up")] = 20
     decay_ratio: Annotated[Share, Meta(description="share of the run that decays (wsd)")] = 0.4
-    final_ratio: Annotated[Share, Meta(description="last learning rate as a share of the peak")] = 0.0
+    final_ratio: Annotated[
+        Share, Meta(description="share of the peak where the decay ends, one step after the last")
+    ] = 0.0
 
     seed: Annotated[NaturalInt, Meta(description="names every random stream of the run")] = 1
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Meta(description="where to train")] = "auto"
