@@ -147,12 +147,6 @@ def test_a_batch_that_does_not_divide_is_refused(tmp_path):
         train(tmp_path, msgspec.structs.replace(SETTINGS, micro_batch_size=3))
 
 
-def test_memory_that_will_not_do_is_refused_with_a_batch_that_fits(tmp_path, monkeypatch):
-    monkeypatch.setattr("tezgah.training.checks.memory_bytes", lambda place: 10_000)
-    with pytest.raises(InputError, match=r"Set train\.micro_batch_size to 1"):
-        train(tmp_path)
-
-
 def test_minutes_become_steps_once(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "measure_step", lambda step, agree: 1.5)
     few = msgspec.structs.replace(SETTINGS, steps=None, minutes=0.2, validation_steps=100)
