@@ -1,6 +1,7 @@
 """The loop's promises: equal training however a batch is divided, and refusals that save the work."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from tezgah.tokens.build import ShardWriter
 from tezgah.tokens.index import FORMAT, SplitIndex, TokensIndex, write_index
 from tezgah.tokens.sequences import Sequences
 from tezgah.tokens.shards import TokenStream
+from tezgah.training.checkpoint import save_checkpoint
 from tezgah.training.settings import TrainSettings
 
 SETTINGS = TrainSettings(
@@ -99,6 +101,26 @@ def test_two_processes_train_as_one_to_rounding(whole, tmp_path):
     both = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert losses(both) == pytest.approx(losses(rows), rel=1e-4)
     torch.testing.assert_close(weights(tmp_path), weights(whole), atol=2e-3, rtol=1e-3)
+
+
+def test_rows_are_on_the_disk_before_the_checkpoint_after_them(tmp_path, monkeypatch):
+    synced: list[int] = []  # rows on the disk, at each time that the metrics were put there
+    fsync = os.fsync
+
+    def counting(descriptor: int) -> None:
+        fsync(descriptor)
+        metrics = tmp_path / "metrics.jsonl"
+        if metrics.exists() and os.path.samestat(os.fstat(descriptor), metrics.stat()):
+            synced.append(len(metrics.read_text().splitlines()))
+
+    def saving(run, model, optimizer, state, *rest):
+        assert synced[-1:] == [state.step + 1]
+        save_checkpoint(run, model, optimizer, state, *rest)
+
+    monkeypatch.setattr(os, "fsync", counting)
+    monkeypatch.setattr(loop, "save_checkpoint", saving)
+    train(tmp_path)
+    assert synced == [3, 5, 7]
 
 
 def test_a_larger_budget_goes_on_from_the_last_checkpoint(tmp_path, capsys):

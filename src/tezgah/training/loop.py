@@ -146,6 +146,7 @@ class Trainer:
                 if journal:
                     self._record(journal, bar, row, rate)
                     if step == steps or stop or self._checkpoint_due(step):
+                        journal.sync()
                         self._save(step, steps)
                 if stop and step < steps:
                     raise KeyboardInterrupt
