@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,6 +151,24 @@ def test_evaluate_measures_files(home: Path, capsys: pytest.CaptureFixture[str])
     assert ours.bits_per_byte == pytest.approx(measured["bits_per_byte"], rel=1e-3)  # in float32
 
 
+def test_a_model_is_used_where_the_device_that_trained_it_is_absent(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    run = tmp_path / "run"
+    shutil.copytree(home / "run", run)
+    recipe = (run / "recipe.toml").read_text()
+    (run / "recipe.toml").write_text(recipe.replace('device = "auto"', 'device = "cuda"'))
+    assert cli.main(["generate", str(run), "def ", "--max-new-tokens", "2"]) == 0
+    assert cli.main(["evaluate", str(run)]) == 0
+    capsys.readouterr()
+    assert cli.main(["run", str(run / "recipe.toml"), "--run", str(tmp_path / "another")]) == 2  # training refuses it
+    assert 'device = "cuda": there is none here' in capsys.readouterr().err
+
+
 def test_report_and_curves_are_drawn_again(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "run" / "report.html").unlink()
     assert cli.main(["report", str(home / "run")]) == 0
@@ -251,8 +270,6 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays(
 
 
 def test_a_damaged_model_is_one_line(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import shutil
-
     shutil.copytree(home / "run" / "model", tmp_path / "model")
     weights = tmp_path / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
