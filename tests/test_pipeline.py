@@ -5,6 +5,7 @@ The stages' work is done by small fakes here; the real rooms are in test_whole_r
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -313,12 +314,31 @@ def test_setting_aside_goes_on_where_it_was_stopped(bench: Bench, monkeypatch: p
 
 def test_checkpoints_may_be_deleted_after_training(bench: Bench) -> None:
     bench.go()
-    for path in sorted((bench.run / "checkpoints").rglob("*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
-    (bench.run / "checkpoints").rmdir()
+    shutil.rmtree(bench.run / "checkpoints")
     assert bench.go() == []
     training = read_training(bench.run)
     assert training and training.reached and training.reached["steps"] == 10
+
+
+@pytest.mark.parametrize("deleted", ["checkpoints", "checkpoints/step-000001"])
+def test_a_larger_budget_without_a_checkpoint_keeps_the_finished_training(bench: Bench, deleted: str) -> None:
+    bench.go()
+    first = bench.files()
+    shutil.rmtree(bench.run / deleted)
+    assert bench.go(train__steps=20) == FROM_TRAINING
+    moved = bench.files()
+    for name in ("metrics.jsonl", "evaluation.json", "model/config.json", "model/stage.json", "recipe.toml"):
+        assert moved[f"previous/1/{name}"] == first[name]
+
+
+def test_a_model_is_kept_where_going_on_lost_its_checkpoints(bench: Bench) -> None:
+    bench.go()
+    first = bench.files()
+    bench.go(train__steps=20, stops_at="train")
+    for folder in (bench.run / "checkpoints").glob("step-*"):
+        shutil.rmtree(folder)
+    assert bench.go(train__steps=20) == FROM_TRAINING
+    assert bench.files()["previous/1/model/config.json"] == first["model/config.json"]
 
 
 def test_a_stage_that_was_stopped_leaves_the_one_before_whole(bench: Bench) -> None:

@@ -62,11 +62,19 @@ def is_finished(run: Path, training: Training | None) -> bool:
 
 def has_weights(run: Path) -> bool:
     """Whether a training has left anything that would be a loss."""
-    return (run / "model").exists() or any((run / "checkpoints").glob("step-*"))
+    return (run / "model").exists() or has_checkpoint(run)
+
+
+def has_checkpoint(run: Path) -> bool:
+    """Whether there is anything to go on from; a model without its optimizer's state is not."""
+    return any((run / "checkpoints").glob("step-*"))
 
 
 def decide(run: Path, recipe: Recipe, stamp: Stamp) -> Literal["done", "go on", "anew"]:
-    """What a recipe asks of the training in a run folder; InputError where it may not go on."""
+    """What a recipe asks of the training in a run folder; InputError where it may not go on.
+
+    A training goes on from a checkpoint. Where they are gone, what it left is kept as any other's.
+    """
     training = read_training(run)
     if not has_weights(run):
         return "anew"
@@ -74,10 +82,10 @@ def decide(run: Path, recipe: Recipe, stamp: Stamp) -> Literal["done", "go on", 
         raise _not_ours(run)
     same = training.fingerprint == stamp.fingerprint
     finished = is_finished(run, training)
-    if same and _budget(training) == _budget_of(recipe):
-        return "done" if finished else "go on"
-    if same and _is_larger(_budget_of(recipe), training):
-        return "go on"
+    if same and finished and _budget(training) == _budget_of(recipe):
+        return "done"
+    if same and (_budget(training) == _budget_of(recipe) or _is_larger(_budget_of(recipe), training)):
+        return "go on" if has_checkpoint(run) else "anew"  # they may have been deleted to save space
     if finished:
         return "anew"
     raise InputError(
