@@ -285,6 +285,18 @@ def test_restart_begins_training_anew_and_keeps_the_earlier_one(bench: Bench) ->
     assert sorted(folder.name for folder in (bench.run / "previous").iterdir()) == ["1", "2"]
 
 
+def test_restart_forgets_the_plan_of_a_training_that_left_no_weights(bench: Bench) -> None:
+    bench.go(stops_at="train")
+    shutil.rmtree(bench.run / "checkpoints" / "step-000001")
+    plan = bench.run / "checkpoints" / "plan.json"
+    write_json(plan, {})
+    bench.go(stops_at="train")
+    assert plan.exists()  # the same training keeps its number of steps
+    shutil.rmtree(bench.run / "checkpoints" / "step-000001")
+    assert bench.go(restart=True) == FROM_TRAINING
+    assert not plan.exists()
+
+
 def test_setting_aside_goes_on_where_it_was_stopped(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.go()
     replace, moves = os.replace, []

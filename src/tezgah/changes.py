@@ -128,6 +128,11 @@ def set_aside(run: Path) -> Path | None:
     return target
 
 
+def forget_plan(run: Path) -> None:
+    """Remove what a training that left no weights had measured to plan its minutes, so that another measures anew."""
+    (run / "checkpoints" / "plan.json").unlink(missing_ok=True)
+
+
 def _records(run: Path) -> tuple[Path, Path]:
     return run / "checkpoints" / "stage.json", run / "model" / "stage.json"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tezgah.changes import decide, is_finished, read_training, set_aside, write_training
+from tezgah.changes import decide, forget_plan, is_finished, read_training, set_aside, write_training
 from tezgah.console import say
 from tezgah.crew import Gather, crew
 from tezgah.errors import InputError
@@ -150,6 +150,8 @@ class _Run:
             aside = set_aside(self.folder)
             if aside:
                 say(f"train: the earlier training is kept in {aside}")
+        if self.restart:
+            forget_plan(self.folder)
         write_training(self.folder, self.recipe, stamp)
         self.gather(True)
         reached = self.stations.train(self.recipe, self.folder, stamp.fingerprint)

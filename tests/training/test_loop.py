@@ -131,6 +131,12 @@ def test_a_larger_budget_goes_on_from_the_last_checkpoint(tmp_path, capsys):
     assert [row["step"] for row in second] == list(range(9))
 
 
+def test_a_smaller_budget_than_was_reached_takes_no_step_back(tmp_path, capsys):
+    rows = train(tmp_path)
+    assert train(tmp_path, msgspec.structs.replace(SETTINGS, steps=4)) == rows
+    assert "resuming after step 6 of 6" in capsys.readouterr().err
+
+
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, capsys):
     rows = train(tmp_path)
     newest = tmp_path / "checkpoints" / "step-000006" / "model.safetensors"
@@ -178,3 +184,66 @@ def test_minutes_become_steps_once(tmp_path, monkeypatch):
     assert 4 <= len(rows) - 1 <= 8  # 12 seconds less what was spent
     monkeypatch.setattr(loop, "measure_step", lambda step, agree: 1e-9)
     assert train(tmp_path, few) == rows  # not measured again
+
+
+def takes(seconds):
+    """A measurement of a step that takes two, and comes to so many seconds."""
+
+    def measure(step, agree):
+        step()
+        step()
+        return seconds
+
+    return measure
+
+
+@pytest.mark.parametrize(("reading_steps", "steps"), [(0, 14), (3, 8)])
+def test_going_on_for_minutes_adds_what_fits_in_those_left_and_keeps_the_optimizer(
+    tmp_path, monkeypatch, reading_steps, steps
+):
+    few = msgspec.structs.replace(SETTINGS, steps=4, validation_steps=reading_steps)
+    for folder in ("minutes", "steps"):
+        train(tmp_path / folder, few)
+    monkeypatch.setattr(loop, "measure_step", takes(10.0))
+    longer = msgspec.structs.replace(few, steps=None, minutes=0.8)  # four steps, or as many as ten readings
+    told_minutes = train(tmp_path / "minutes", longer)
+    assert len(told_minutes) - 1 == steps
+    plan = json.loads((tmp_path / "minutes" / "checkpoints" / "plan.json").read_text())
+    assert plan["step"] == 4
+    assert plan["spent"] > told_minutes[4]["seconds"]
+    assert plan["reading_seconds"] > 0
+    told_steps = train(tmp_path / "steps", msgspec.structs.replace(few, steps=steps))
+    assert losses(told_minutes) == losses(told_steps)
+    assert torch.equal(weights(tmp_path / "minutes"), weights(tmp_path / "steps"))
+    monkeypatch.setattr(loop, "measure_step", takes(1e-9))
+    assert train(tmp_path / "minutes", longer) == told_minutes  # not measured again
+
+
+def test_a_training_killed_before_its_first_checkpoint_plans_no_other(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    few = msgspec.structs.replace(SETTINGS, steps=None, minutes=0.2, validation_steps=100)
+    monkeypatch.setattr(loop, "measure_step", takes(1.5))
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, few)
+    plan = tmp_path / "checkpoints" / "plan.json"
+    left = plan.read_text()
+    monkeypatch.setattr(loop, "measure_step", takes(3.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, few)
+    assert plan.read_text() == left  # the same training keeps its number of steps
+    rows = train(tmp_path, few, fingerprint="another recipe")
+    assert json.loads(plan.read_text())["step_seconds"] == 3.0
+    assert 2 <= len(rows) - 1 <= 4
+
+
+def test_a_plan_that_is_none_is_one_line(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "plan.json").write_text('{"format": 1, "spent": "long"}')
+    with pytest.raises(InputError, match=r"plan\.json: .*Remove the file"):
+        train(tmp_path, msgspec.structs.replace(SETTINGS, steps=None, minutes=0.2))
