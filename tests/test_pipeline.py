@@ -58,7 +58,8 @@ class Fakes:
 
     def _evaluate(self, recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any]:
         self._ask("evaluate")
-        write_json(run / "evaluation.json", {"fingerprint": fingerprint, "bits_per_byte": 2.0, "baselines": {}})
+        evaluation = {"format": 1, "fingerprint": fingerprint, "bits_per_byte": 2.0, "baselines": {}}
+        write_json(run / "evaluation.json", evaluation)
         return {}
 
     def _report(self, run: Path) -> None:
@@ -218,6 +219,21 @@ def test_a_budget_in_another_unit_is_held_to_what_was_reached(
     budget: Any = {f"train__{unit}": amount}
     assert bench.go(**budget) == FROM_TRAINING
     assert (bench.run / "previous" / "1").exists() is not goes_on
+
+
+def test_an_evaluation_is_shown_for_its_own_model_alone(bench: Bench) -> None:
+    def shown(only: str, steps: int) -> bool:
+        recipe = make_recipe(bench.tables, {"train.steps": steps})
+        return run(recipe, bench.run, only, stations=Fakes().stations()).evaluation is not None
+
+    bench.go()
+    assert shown("report", 10)
+    bench.go(train__steps=20, stops_at="train")
+    assert not shown("report", 20)
+    assert not shown("train", 20)
+    assert not shown("report", 20)
+    assert shown("evaluate", 20)
+    assert shown("report", 20)
 
 
 def test_a_smaller_budget_is_a_change(bench: Bench) -> None:

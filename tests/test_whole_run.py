@@ -179,6 +179,26 @@ def test_report_and_curves_are_drawn_again(home: Path, capsys: pytest.CaptureFix
     assert picture.read_text().lstrip().startswith("<?xml")
 
 
+def test_the_report_of_a_training_that_went_on_leaves_the_earlier_evaluation_out(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(home / "run", run)
+    command = ["run", str(home / "small.toml"), "--run", str(run), "--train.steps", "8", "--only"]
+    assert cli.main([*command, "train"]) == 0
+    assert "bits per byte" not in capsys.readouterr().out
+    outdated = "evaluation.json is of an earlier model. The figures are those of the last reading."
+    for drawing in ([*command, "report"], ["report", str(run)]):
+        (run / "report.html").unlink()
+        assert cli.main(drawing) == 0
+        assert outdated in (run / "report.html").read_text()
+        assert "held-out text, whole" not in (run / "report.html").read_text()
+    assert cli.main([*command, "evaluate"]) == 0
+    assert "held-out bits per byte" in capsys.readouterr().out
+    assert cli.main(["report", str(run)]) == 0
+    assert outdated not in (run / "report.html").read_text()
+
+
 def test_sigterm_stops_with_130_and_the_same_command_goes_on(home: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", MAIN, "run", str(home / "small.toml"), "--run", str(tmp_path / "run")]
     command += ["--train.steps", "5000", "--train.checkpoint_steps", "100000"]

@@ -12,9 +12,9 @@ import msgspec
 
 from tezgah.errors import InputError
 from tezgah.fields import shown
-from tezgah.files import check_format, write_json, write_text
+from tezgah.files import check_format, read_json, write_json, write_text
 from tezgah.recipe import BUDGETS, Recipe, by_key, dump_tables, recipe_fields, recipe_tables
-from tezgah.stages import FORMATS, Stamp, matters_to_training
+from tezgah.stages import FORMATS, Stamp, evaluation_fingerprint, matters_to_training
 
 # What a training leaves in its run folder. Its record stands in the last two, so these move last.
 LEFT_BY_TRAINING = ("metrics.jsonl", "evaluation.json", "report.html", "curves.png", "checkpoints", "model")
@@ -68,6 +68,18 @@ def has_weights(run: Path) -> bool:
 def has_checkpoint(run: Path) -> bool:
     """Whether there is anything to go on from; a model without its optimizer's state is not."""
     return any((run / "checkpoints").glob("step-*"))
+
+
+def has_outdated_evaluation(run: Path) -> bool:
+    """Whether `evaluation.json` is of another model than the one that the training here came to, or will come to."""
+    training, path = read_training(run), run / "evaluation.json"
+    if training is None or not path.is_file():
+        return False
+    found = read_json(path)
+    if not isinstance(found, dict) or training.reached is None:
+        return True
+    steps = int(training.reached["steps"])
+    return found.get("fingerprint") != evaluation_fingerprint(training.fingerprint, steps, found.get("format", 0))
 
 
 def decide(run: Path, recipe: Recipe, stamp: Stamp) -> Literal["done", "go on", "anew"]:
