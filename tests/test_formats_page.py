@@ -14,13 +14,14 @@ from tezgah.runlog import versions
 from tezgah.stages import FORMATS, Stamp
 from tezgah.tokenizer.measure import Measures
 from tezgah.tokens.index import SplitIndex, TokensIndex
+from tezgah.training.budget import Rates
 from tezgah.training.checkpoint import TrainingState
 from tezgah.training.metrics import Row, Sample
 
 PAGE = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
 WRITTEN: list[Any] = [
     *(reading.CorpusSummary, reading.Amount, reading.Dropped, Measures, TokensIndex, SplitIndex),
-    *(Stamp, Training, TrainingState, Row, Sample, Evaluation),
+    *(Stamp, Training, TrainingState, Rates, Row, Sample, Evaluation),
 ]
 
 

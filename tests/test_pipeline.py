@@ -5,6 +5,7 @@ The stages' work is done by small fakes here; the real rooms are in test_whole_r
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -57,7 +58,8 @@ class Fakes:
 
     def _evaluate(self, recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any]:
         self._ask("evaluate")
-        write_json(run / "evaluation.json", {"fingerprint": fingerprint, "bits_per_byte": 2.0, "baselines": {}})
+        evaluation = {"format": 1, "fingerprint": fingerprint, "bits_per_byte": 2.0, "baselines": {}}
+        write_json(run / "evaluation.json", evaluation)
         return {}
 
     def _report(self, run: Path) -> None:
@@ -219,6 +221,21 @@ def test_a_budget_in_another_unit_is_held_to_what_was_reached(
     assert (bench.run / "previous" / "1").exists() is not goes_on
 
 
+def test_an_evaluation_is_shown_for_its_own_model_alone(bench: Bench) -> None:
+    def shown(only: str, steps: int) -> bool:
+        recipe = make_recipe(bench.tables, {"train.steps": steps})
+        return run(recipe, bench.run, only, stations=Fakes().stations()).evaluation is not None
+
+    bench.go()
+    assert shown("report", 10)
+    bench.go(train__steps=20, stops_at="train")
+    assert not shown("report", 20)
+    assert not shown("train", 20)
+    assert not shown("report", 20)
+    assert shown("evaluate", 20)
+    assert shown("report", 20)
+
+
 def test_a_smaller_budget_is_a_change(bench: Bench) -> None:
     bench.go()
     assert bench.go(train__steps=5) == FROM_TRAINING
@@ -284,6 +301,18 @@ def test_restart_begins_training_anew_and_keeps_the_earlier_one(bench: Bench) ->
     assert sorted(folder.name for folder in (bench.run / "previous").iterdir()) == ["1", "2"]
 
 
+def test_restart_forgets_the_plan_of_a_training_that_left_no_weights(bench: Bench) -> None:
+    bench.go(stops_at="train")
+    shutil.rmtree(bench.run / "checkpoints" / "step-000001")
+    plan = bench.run / "checkpoints" / "plan.json"
+    write_json(plan, {})
+    bench.go(stops_at="train")
+    assert plan.exists()  # the same training keeps its number of steps
+    shutil.rmtree(bench.run / "checkpoints" / "step-000001")
+    assert bench.go(restart=True) == FROM_TRAINING
+    assert not plan.exists()
+
+
 def test_setting_aside_goes_on_where_it_was_stopped(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.go()
     replace, moves = os.replace, []
@@ -313,12 +342,31 @@ def test_setting_aside_goes_on_where_it_was_stopped(bench: Bench, monkeypatch: p
 
 def test_checkpoints_may_be_deleted_after_training(bench: Bench) -> None:
     bench.go()
-    for path in sorted((bench.run / "checkpoints").rglob("*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
-    (bench.run / "checkpoints").rmdir()
+    shutil.rmtree(bench.run / "checkpoints")
     assert bench.go() == []
     training = read_training(bench.run)
     assert training and training.reached and training.reached["steps"] == 10
+
+
+@pytest.mark.parametrize("deleted", ["checkpoints", "checkpoints/step-000001"])
+def test_a_larger_budget_without_a_checkpoint_keeps_the_finished_training(bench: Bench, deleted: str) -> None:
+    bench.go()
+    first = bench.files()
+    shutil.rmtree(bench.run / deleted)
+    assert bench.go(train__steps=20) == FROM_TRAINING
+    moved = bench.files()
+    for name in ("metrics.jsonl", "evaluation.json", "model/config.json", "model/stage.json", "recipe.toml"):
+        assert moved[f"previous/1/{name}"] == first[name]
+
+
+def test_a_model_is_kept_where_going_on_lost_its_checkpoints(bench: Bench) -> None:
+    bench.go()
+    first = bench.files()
+    bench.go(train__steps=20, stops_at="train")
+    for folder in (bench.run / "checkpoints").glob("step-*"):
+        shutil.rmtree(folder)
+    assert bench.go(train__steps=20) == FROM_TRAINING
+    assert bench.files()["previous/1/model/config.json"] == first["model/config.json"]
 
 
 def test_a_stage_that_was_stopped_leaves_the_one_before_whole(bench: Bench) -> None:

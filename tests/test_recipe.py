@@ -33,8 +33,9 @@ def values_of(field: Field) -> st.SearchStrategy[Any]:
             strategies.append(
                 st.floats(
                     kind.above if kind.above is not None else kind.least,
-                    kind.most,
+                    kind.most if kind.most is not None else kind.below,
                     exclude_min=kind.above is not None,
+                    exclude_max=kind.below is not None,
                     allow_nan=False,
                     allow_infinity=False,
                 )
@@ -100,7 +101,11 @@ REFUSED = {
     "[train]\nsteps = 9223372036854775808": "[train] steps must be a whole number, 1 or more, not 9223372036854775808.",
     "[train]\nminutes = nan": "[train] minutes must be a number above 0, not nan.",
     "[train]\nminutes = inf": "[train] minutes must be a number above 0, not inf.",
-    "[train]\nbeta1 = 1.5": "[train] beta1 must be a number from 0 to 1, not 1.5.",
+    "[train]\ndecay_ratio = 1.5": "[train] decay_ratio must be a number from 0 to 1, not 1.5.",
+    "[train]\nbeta1 = 1.0": "[train] beta1 must be a number from 0 to below 1, not 1.0.",
+    "[train]\nbeta2 = 1.0": "[train] beta2 must be a number from 0 to below 1, not 1.0.",
+    "[train]\nmomentum = 1": "[train] momentum must be a number from 0 to below 1, not 1.",
+    "[model]\nrope_theta = 0": "[model] rope_theta must be a whole number, 1 or more, not 0.",
     '[train]\noptimizer = "adam"': '[train] optimizer must be muon or adamw, not "adam". Did you mean adamw?',
     "[corpus]\nsource = 3": "[corpus] source must be text or a list of texts, not 3.",
     '[corpus]\nkeep_columns = ["a", 4]': '[corpus] keep_columns must be a list of texts, not ["a", 4].',

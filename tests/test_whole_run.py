@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,6 +151,24 @@ def test_evaluate_measures_files(home: Path, capsys: pytest.CaptureFixture[str])
     assert ours.bits_per_byte == pytest.approx(measured["bits_per_byte"], rel=1e-3)  # in float32
 
 
+def test_a_model_is_used_where_the_device_that_trained_it_is_absent(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    run = tmp_path / "run"
+    shutil.copytree(home / "run", run)
+    recipe = (run / "recipe.toml").read_text()
+    (run / "recipe.toml").write_text(recipe.replace('device = "auto"', 'device = "cuda"'))
+    assert cli.main(["generate", str(run), "def ", "--max-new-tokens", "2"]) == 0
+    assert cli.main(["evaluate", str(run)]) == 0
+    capsys.readouterr()
+    assert cli.main(["run", str(run / "recipe.toml"), "--run", str(tmp_path / "another")]) == 2  # training refuses it
+    assert 'device = "cuda": there is none here' in capsys.readouterr().err
+
+
 def test_report_and_curves_are_drawn_again(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "run" / "report.html").unlink()
     assert cli.main(["report", str(home / "run")]) == 0
@@ -158,6 +177,26 @@ def test_report_and_curves_are_drawn_again(home: Path, capsys: pytest.CaptureFix
     assert cli.main(["curves", str(home / "run"), str(home / "run"), "-o", str(picture)]) == 0
     assert capsys.readouterr().out.endswith(f"{picture}\n")
     assert picture.read_text().lstrip().startswith("<?xml")
+
+
+def test_the_report_of_a_training_that_went_on_leaves_the_earlier_evaluation_out(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(home / "run", run)
+    command = ["run", str(home / "small.toml"), "--run", str(run), "--train.steps", "8", "--only"]
+    assert cli.main([*command, "train"]) == 0
+    assert "bits per byte" not in capsys.readouterr().out
+    outdated = "evaluation.json is of an earlier model. The figures are those of the last reading."
+    for drawing in ([*command, "report"], ["report", str(run)]):
+        (run / "report.html").unlink()
+        assert cli.main(drawing) == 0
+        assert outdated in (run / "report.html").read_text()
+        assert "held-out text, whole" not in (run / "report.html").read_text()
+    assert cli.main([*command, "evaluate"]) == 0
+    assert "held-out bits per byte" in capsys.readouterr().out
+    assert cli.main(["report", str(run)]) == 0
+    assert outdated not in (run / "report.html").read_text()
 
 
 def test_sigterm_stops_with_130_and_the_same_command_goes_on(home: Path, tmp_path: Path) -> None:
@@ -251,8 +290,6 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays(
 
 
 def test_a_damaged_model_is_one_line(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import shutil
-
     shutil.copytree(home / "run" / "model", tmp_path / "model")
     weights = tmp_path / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])

@@ -12,9 +12,9 @@ import msgspec
 
 from tezgah.errors import InputError
 from tezgah.fields import shown
-from tezgah.files import check_format, write_json, write_text
+from tezgah.files import check_format, read_json, write_json, write_text
 from tezgah.recipe import BUDGETS, Recipe, by_key, dump_tables, recipe_fields, recipe_tables
-from tezgah.stages import FORMATS, Stamp, matters_to_training
+from tezgah.stages import FORMATS, Stamp, evaluation_fingerprint, matters_to_training
 
 # What a training leaves in its run folder. Its record stands in the last two, so these move last.
 LEFT_BY_TRAINING = ("metrics.jsonl", "evaluation.json", "report.html", "curves.png", "checkpoints", "model")
@@ -62,11 +62,31 @@ def is_finished(run: Path, training: Training | None) -> bool:
 
 def has_weights(run: Path) -> bool:
     """Whether a training has left anything that would be a loss."""
-    return (run / "model").exists() or any((run / "checkpoints").glob("step-*"))
+    return (run / "model").exists() or has_checkpoint(run)
+
+
+def has_checkpoint(run: Path) -> bool:
+    """Whether there is anything to go on from; a model without its optimizer's state is not."""
+    return any((run / "checkpoints").glob("step-*"))
+
+
+def has_outdated_evaluation(run: Path) -> bool:
+    """Whether `evaluation.json` is of another model than the one that the training here came to, or will come to."""
+    training, path = read_training(run), run / "evaluation.json"
+    if training is None or not path.is_file():
+        return False
+    found = read_json(path)
+    if not isinstance(found, dict) or training.reached is None:
+        return True
+    steps = int(training.reached["steps"])
+    return found.get("fingerprint") != evaluation_fingerprint(training.fingerprint, steps, found.get("format", 0))
 
 
 def decide(run: Path, recipe: Recipe, stamp: Stamp) -> Literal["done", "go on", "anew"]:
-    """What a recipe asks of the training in a run folder; InputError where it may not go on."""
+    """What a recipe asks of the training in a run folder; InputError where it may not go on.
+
+    A training goes on from a checkpoint. Where they are gone, what it left is kept as any other's.
+    """
     training = read_training(run)
     if not has_weights(run):
         return "anew"
@@ -74,10 +94,10 @@ def decide(run: Path, recipe: Recipe, stamp: Stamp) -> Literal["done", "go on", 
         raise _not_ours(run)
     same = training.fingerprint == stamp.fingerprint
     finished = is_finished(run, training)
-    if same and _budget(training) == _budget_of(recipe):
-        return "done" if finished else "go on"
-    if same and _is_larger(_budget_of(recipe), training):
-        return "go on"
+    if same and finished and _budget(training) == _budget_of(recipe):
+        return "done"
+    if same and (_budget(training) == _budget_of(recipe) or _is_larger(_budget_of(recipe), training)):
+        return "go on" if has_checkpoint(run) else "anew"  # they may have been deleted to save space
     if finished:
         return "anew"
     raise InputError(
@@ -118,6 +138,11 @@ def set_aside(run: Path) -> Path | None:
             os.replace(run / name, part / name)
     os.replace(part, target)
     return target
+
+
+def forget_plan(run: Path) -> None:
+    """Remove what a training that left no weights had measured to plan its minutes, so that another measures anew."""
+    (run / "checkpoints" / "plan.json").unlink(missing_ok=True)
 
 
 def _records(run: Path) -> tuple[Path, Path]:

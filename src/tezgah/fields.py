@@ -28,6 +28,7 @@ class Kind:
     above: float | None = None
     least: float | None = None
     most: float | None = None
+    below: float | None = None
 
     @property
     def words(self) -> str:
@@ -37,6 +38,8 @@ class Kind:
         name = {bool: "true or false", int: "a whole number", float: "a number", tuple: "a list of texts", str: "text"}
         if self.least is not None and self.most is not None:
             return f"{name[self.plain]} from {self.least} to {self.most}"
+        if self.least is not None and self.below is not None:
+            return f"{name[self.plain]} from {self.least} to below {self.below}"
         if self.plain is int and self.above is not None:
             return f"{name[int]}, {self.above + 1} or more"
         if self.above is not None:
@@ -190,7 +193,7 @@ def _kinds(kind: Any, notes: Iterable[Meta] = ()) -> Iterable[Kind]:
     elif get_origin(kind) is Literal:
         yield Kind(str, choices=get_args(kind))
     elif kind is not type(None):
-        limits = {"above": "gt", "least": "ge", "most": "le"}
+        limits = {"above": "gt", "least": "ge", "most": "le", "below": "lt"}
         found = {
             ours: getattr(note, theirs)
             for note in notes

@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tezgah.changes import decide, is_finished, read_training, set_aside, write_training
+from tezgah.changes import (
+    decide,
+    forget_plan,
+    has_outdated_evaluation,
+    is_finished,
+    read_training,
+    set_aside,
+    write_training,
+)
 from tezgah.console import say
 from tezgah.crew import Gather, crew
 from tezgah.errors import InputError
@@ -36,7 +44,7 @@ class Stations:
 
 @dataclass
 class RunResult:
-    """What a run came to: its folder, the stages that were done now, and the evaluation if there is one."""
+    """What a run came to: its folder, the stages that were done now, and the evaluation if its model has one."""
 
     folder: Path
     made: list[str] = field(default_factory=list)
@@ -82,7 +90,7 @@ def real_stations() -> Stations:
     def report(folder: Path) -> None:
         from tezgah.training.report import write_report
 
-        write_report(folder)
+        write_report(folder, has_outdated_evaluation(folder))
 
     folders = {"corpus": stations.make_corpus, "tokenizer": stations.make_tokenizer, "tokens": stations.make_tokens}
     return Stations(folders, stations.train_model, stations.evaluate_model, report)
@@ -123,7 +131,7 @@ class _Run:
                     self._do(stage)
         if "train" not in self.result.made:
             self.gather(False)
-        if (self.folder / "evaluation.json").is_file():
+        if (self.folder / "evaluation.json").is_file() and not has_outdated_evaluation(self.folder):
             self.result.evaluation = read_json(self.folder / "evaluation.json")
         return self.result
 
@@ -150,6 +158,8 @@ class _Run:
             aside = set_aside(self.folder)
             if aside:
                 say(f"train: the earlier training is kept in {aside}")
+        if self.restart:
+            forget_plan(self.folder)
         write_training(self.folder, self.recipe, stamp)
         self.gather(True)
         reached = self.stations.train(self.recipe, self.folder, stamp.fingerprint)
@@ -181,7 +191,7 @@ class _Run:
     def _evaluation_fingerprint(self) -> str:
         training = read_training(self.folder)
         assert training is not None and training.reached is not None
-        return evaluation_fingerprint(self.stamps["train"], int(training.reached["steps"]))
+        return evaluation_fingerprint(self.stamps["train"].fingerprint, int(training.reached["steps"]))
 
     def _is_older(self, name: str) -> bool:
         path = self.folder / name

@@ -63,9 +63,9 @@ def stamps(recipe: Recipe) -> dict[str, Stamp]:
     return {"corpus": corpus, "tokenizer": tokenizer, "tokens": tokens, "train": train}
 
 
-def evaluation_fingerprint(train: Stamp, steps: int) -> str:
-    """The fingerprint of `evaluation.json` for a training of so many steps."""
-    return fingerprint(["evaluate", FORMATS["evaluate"], train.fingerprint, steps])
+def evaluation_fingerprint(train: str, steps: int, format: int = FORMATS["evaluate"]) -> str:
+    """The fingerprint of `evaluation.json` for a training, itself named by its fingerprint, of so many steps."""
+    return fingerprint(["evaluate", format, train, steps])
 
 
 def matters(key: str, stage: str, recipe: Recipe) -> bool:

@@ -122,10 +122,14 @@ def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any
 
 
 def evaluation_place(recipe: Recipe) -> "Place":
-    """Where a recipe's models are evaluated: as it trains, but uncompiled."""
-    from tezgah.training.place import choose_place
+    """Where a recipe's models are used: as it trains, but uncompiled, and on the best device here if its own is not.
 
-    return choose_place(msgspec.structs.replace(recipe.train, compile=False))
+    A model is used on other machines than the one that trained it.
+    """
+    from tezgah.training.place import choose_place, devices
+
+    device = recipe.train.device if recipe.train.device in devices() else "auto"
+    return choose_place(msgspec.structs.replace(recipe.train, compile=False, device=device))
 
 
 def compressed_bytes(corpus: Path) -> tuple[bytes, bytes]:

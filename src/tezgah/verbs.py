@@ -159,10 +159,11 @@ def evaluate(operands: list[str], flags: Plain) -> Answer:
 
 def report(operands: list[str], flags: Plain) -> Answer:
     """Draw the report of a run."""
+    from tezgah.changes import has_outdated_evaluation
     from tezgah.training.report import write_report
 
     run = Path(operands[0])
-    write_report(run)
+    write_report(run, has_outdated_evaluation(run))
     return Answer(f"{run / 'report.html'}\n{run / 'curves.png'}", {"report": str(run / "report.html")})
 
 

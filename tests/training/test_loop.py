@@ -1,6 +1,7 @@
 """The loop's promises: equal training however a batch is divided, and refusals that save the work."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from tezgah.tokens.build import ShardWriter
 from tezgah.tokens.index import FORMAT, SplitIndex, TokensIndex, write_index
 from tezgah.tokens.sequences import Sequences
 from tezgah.tokens.shards import TokenStream
+from tezgah.training.checkpoint import save_checkpoint
 from tezgah.training.settings import TrainSettings
 
 SETTINGS = TrainSettings(
@@ -101,12 +103,38 @@ def test_two_processes_train_as_one_to_rounding(whole, tmp_path):
     torch.testing.assert_close(weights(tmp_path), weights(whole), atol=2e-3, rtol=1e-3)
 
 
+def test_rows_are_on_the_disk_before_the_checkpoint_after_them(tmp_path, monkeypatch):
+    synced: list[int] = []  # rows on the disk, at each time that the metrics were put there
+    fsync = os.fsync
+
+    def counting(descriptor: int) -> None:
+        fsync(descriptor)
+        metrics = tmp_path / "metrics.jsonl"
+        if metrics.exists() and os.path.samestat(os.fstat(descriptor), metrics.stat()):
+            synced.append(len(metrics.read_text().splitlines()))
+
+    def saving(run, model, optimizer, state, *rest):
+        assert synced[-1:] == [state.step + 1]
+        save_checkpoint(run, model, optimizer, state, *rest)
+
+    monkeypatch.setattr(os, "fsync", counting)
+    monkeypatch.setattr(loop, "save_checkpoint", saving)
+    train(tmp_path)
+    assert synced == [3, 5, 7]
+
+
 def test_a_larger_budget_goes_on_from_the_last_checkpoint(tmp_path, capsys):
     first = train(tmp_path, msgspec.structs.replace(SETTINGS, steps=4))
     second = train(tmp_path, msgspec.structs.replace(SETTINGS, steps=8))
     assert "resuming after step 4 of 8" in capsys.readouterr().err
     assert second[:5] == first
     assert [row["step"] for row in second] == list(range(9))
+
+
+def test_a_smaller_budget_than_was_reached_takes_no_step_back(tmp_path, capsys):
+    rows = train(tmp_path)
+    assert train(tmp_path, msgspec.structs.replace(SETTINGS, steps=4)) == rows
+    assert "resuming after step 6 of 6" in capsys.readouterr().err
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, capsys):
@@ -147,12 +175,6 @@ def test_a_batch_that_does_not_divide_is_refused(tmp_path):
         train(tmp_path, msgspec.structs.replace(SETTINGS, micro_batch_size=3))
 
 
-def test_memory_that_will_not_do_is_refused_with_a_batch_that_fits(tmp_path, monkeypatch):
-    monkeypatch.setattr("tezgah.training.checks.memory_bytes", lambda place: 10_000)
-    with pytest.raises(InputError, match=r"Set train\.micro_batch_size to 1"):
-        train(tmp_path)
-
-
 def test_minutes_become_steps_once(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "measure_step", lambda step, agree: 1.5)
     few = msgspec.structs.replace(SETTINGS, steps=None, minutes=0.2, validation_steps=100)
@@ -162,3 +184,66 @@ def test_minutes_become_steps_once(tmp_path, monkeypatch):
     assert 4 <= len(rows) - 1 <= 8  # 12 seconds less what was spent
     monkeypatch.setattr(loop, "measure_step", lambda step, agree: 1e-9)
     assert train(tmp_path, few) == rows  # not measured again
+
+
+def takes(seconds):
+    """A measurement of a step that takes two, and comes to so many seconds."""
+
+    def measure(step, agree):
+        step()
+        step()
+        return seconds
+
+    return measure
+
+
+@pytest.mark.parametrize(("reading_steps", "steps"), [(0, 14), (3, 8)])
+def test_going_on_for_minutes_adds_what_fits_in_those_left_and_keeps_the_optimizer(
+    tmp_path, monkeypatch, reading_steps, steps
+):
+    few = msgspec.structs.replace(SETTINGS, steps=4, validation_steps=reading_steps)
+    for folder in ("minutes", "steps"):
+        train(tmp_path / folder, few)
+    monkeypatch.setattr(loop, "measure_step", takes(10.0))
+    longer = msgspec.structs.replace(few, steps=None, minutes=0.8)  # four steps, or as many as ten readings
+    told_minutes = train(tmp_path / "minutes", longer)
+    assert len(told_minutes) - 1 == steps
+    plan = json.loads((tmp_path / "minutes" / "checkpoints" / "plan.json").read_text())
+    assert plan["step"] == 4
+    assert plan["spent"] > told_minutes[4]["seconds"]
+    assert plan["reading_seconds"] > 0
+    told_steps = train(tmp_path / "steps", msgspec.structs.replace(few, steps=steps))
+    assert losses(told_minutes) == losses(told_steps)
+    assert torch.equal(weights(tmp_path / "minutes"), weights(tmp_path / "steps"))
+    monkeypatch.setattr(loop, "measure_step", takes(1e-9))
+    assert train(tmp_path / "minutes", longer) == told_minutes  # not measured again
+
+
+def test_a_training_killed_before_its_first_checkpoint_plans_no_other(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    few = msgspec.structs.replace(SETTINGS, steps=None, minutes=0.2, validation_steps=100)
+    monkeypatch.setattr(loop, "measure_step", takes(1.5))
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, few)
+    plan = tmp_path / "checkpoints" / "plan.json"
+    left = plan.read_text()
+    monkeypatch.setattr(loop, "measure_step", takes(3.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, few)
+    assert plan.read_text() == left  # the same training keeps its number of steps
+    rows = train(tmp_path, few, fingerprint="another recipe")
+    assert json.loads(plan.read_text())["step_seconds"] == 3.0
+    assert 2 <= len(rows) - 1 <= 4
+
+
+def test_a_plan_that_is_none_is_one_line(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "plan.json").write_text('{"format": 1, "spent": "long"}')
+    with pytest.raises(InputError, match=r"plan\.json: .*Remove the file"):
+        train(tmp_path, msgspec.structs.replace(SETTINGS, steps=None, minutes=0.2))

@@ -32,3 +32,10 @@ def test_wsd_rises_stays_and_falls():
 
 def test_a_run_shorter_than_its_warm_up_still_reaches_the_peak():
     assert learning_rate_factor(3, 3, TrainSettings(warmup_steps=20)) == 1.0
+
+
+@pytest.mark.parametrize("schedule", ["wsd", "cosine"])
+def test_a_decay_reaches_its_end_one_step_after_the_last(schedule):
+    settings = TrainSettings(schedule=schedule, warmup_steps=10, final_ratio=0.1)
+    assert learning_rate_factor(100, 100, settings) > 0.1
+    assert learning_rate_factor(101, 100, settings) == pytest.approx(0.1)

@@ -28,11 +28,12 @@ def flops_per_token(config: CausalConfig) -> int:
     return 6 * (products + attention)
 
 
-def training_bytes(config: CausalConfig, sequences: int, muon: bool, low_precision: bool) -> int:
+def training_bytes(config: CausalConfig, sequences: int, muon: bool, low_precision: bool, holds_attention: bool) -> int:
     """An estimate of the memory a step needs with `sequences` in one pass, in bytes.
 
     Weights, gradients and optimizer state in fp32; activations kept for the backward pass; the
-    weights' copies in 16 bits. Attention weights are counted as if held.
+    weights' copies in 16 bits. `holds_attention` says whether the (time, time) attention weights are
+    among the activations; no fused kernel keeps them.
     """
     stack, tokens, item = config.stack, sequences * config.context_length, 2 if low_precision else 4
     matrices = _stack_parameters(config)
@@ -41,7 +42,7 @@ def training_bytes(config: CausalConfig, sequences: int, muon: bool, low_precisi
     heads = stack.n_heads * stack.head_dim
     keys = stack.n_kv_heads * stack.head_dim
     per_token = 16 * stack.width + item * (3 * heads + 4 * keys + 4 * stack.mlp_width)
-    attention = stack.n_heads * config.context_length * (item + 4)
+    attention = stack.n_heads * config.context_length * (item + 4) if holds_attention else 0
     copies = item * parameters if low_precision else 0
     return state + copies + tokens * config.n_layers * (per_token + attention)
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from tezgah.settings import NaturalInt, PositiveInt, Settings, Share
+from tezgah.settings import PositiveInt, Settings, Share
 
 Shape = Literal["qwen3", "gpt2"]
 
@@ -32,4 +32,4 @@ class ModelSettings(Settings, frozen=True):
     tied: Annotated[bool | None, Meta(description="input and output embeddings are one; default by shape")] = None
     qkv_bias: Annotated[bool, Meta(description="biases on query, key and value (gpt2)")] = True
     dropout: Annotated[Share, Meta(description="dropout on embeddings, attention and residuals (gpt2)")] = 0.0
-    rope_theta: Annotated[NaturalInt, Meta(description="base of the rotary frequencies (qwen3)")] = 10_000
+    rope_theta: Annotated[PositiveInt, Meta(description="base of the rotary frequencies (qwen3)")] = 10_000

@@ -4,10 +4,16 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+import msgspec
+
+from tezgah.errors import InputError
+from tezgah.files import check_format, read_json
 from tezgah.training.settings import TrainSettings
 
 READINGS = 10  # in a run, where nothing else is said
+RATES_FORMAT = 1
 
 
 def budget_steps(settings: TrainSettings, sequences: int, context_length: int) -> int | None:
@@ -38,20 +44,52 @@ def plan_of(steps: int, reading_steps: int, readings: int = READINGS) -> Plan:
     return Plan(steps, reading_steps or max(1, steps // readings))
 
 
-def plan_minutes(minutes: float, spent: float, step_seconds: float, reading_seconds: float, reading_steps: int) -> Plan:
-    """Steps that fit in `minutes`, of which `spent` seconds are gone.
+class Rates(msgspec.Struct, frozen=True, kw_only=True):
+    """`checkpoints/plan.json`: what turns minutes into steps, measured once, before the steps they pay for."""
+
+    format: int = RATES_FORMAT
+    fingerprint: str = ""  # of the training that was measured
+    step: int = 0  # where it stood then; 0 unless an earlier budget was in another unit
+    spent: float  # seconds of training gone by then
+    step_seconds: float
+    reading_seconds: float
+
+
+def read_rates(path: Path, fingerprint: str, step: int) -> Rates | None:
+    """The rates that this training, which stands at `step`, was planned with; None where it was not.
+
+    A training that was killed before its first checkpoint leaves its rates alone, and another may follow it.
+    """
+    if not path.exists():
+        return None
+    found = read_json(path)
+    check_format(path, found.get("format") if isinstance(found, dict) else None, RATES_FORMAT)
+    try:
+        rates = msgspec.convert(found, Rates)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: {error}. Remove the file, and the minutes left are planned anew.") from None
+    return rates if rates.fingerprint == fingerprint and rates.step <= step else None
+
+
+def plan_minutes(minutes: float, rates: Rates, reading_steps: int) -> Plan:
+    """The steps that were done when `rates` were measured, and those that fit in what was left of `minutes`.
 
     Where the recipe does not say how often to read, there are ten readings, or as many as take
     a sixth of the time left; at least two. A run has as many steps as it has readings.
 
-    >>> plan_minutes(minutes=1, spent=0.0, step_seconds=0.5, reading_seconds=1.0, reading_steps=0)
+    >>> plan_minutes(1, Rates(spent=0.0, step_seconds=0.5, reading_seconds=1.0), reading_steps=0)
     Plan(steps=100, reading_steps=10)
+    >>> plan_minutes(2, Rates(step=70, spent=60.0, step_seconds=0.5, reading_seconds=0.0), reading_steps=0)
+    Plan(steps=190, reading_steps=12)
     """
-    left = max(0.0, 60 * minutes - spent)
+    left = max(0.0, 60 * minutes - rates.spent)
     if reading_steps:
-        return Plan(max(1, int(left / (step_seconds + reading_seconds / reading_steps))), reading_steps)
-    readings = max(2, min(READINGS, int(left / 6 / reading_seconds)))
-    return plan_of(max(readings, int((left - readings * reading_seconds) / step_seconds)), 0, readings)
+        seconds = rates.step_seconds + rates.reading_seconds / reading_steps
+        return Plan(rates.step + max(1, int(left / seconds)), reading_steps)
+    affordable = left / 6 / rates.reading_seconds if rates.reading_seconds else READINGS
+    readings = max(2, int(min(READINGS, affordable)))
+    plan = plan_of(max(readings, int((left - readings * rates.reading_seconds) / rates.step_seconds)), 0, readings)
+    return Plan(rates.step + plan.steps, plan.reading_steps)
 
 
 def measure_step(step: Callable[[], None], agree: Callable[[float], float], seconds: float = 5.0) -> float:

@@ -10,6 +10,7 @@ from tezgah.console import say, warn
 from tezgah.errors import InputError
 from tezgah.models.config import CausalConfig
 from tezgah.models.cost import count_parameters, flops_per_token, training_bytes
+from tezgah.nn.attention import LONGEST_EXPLICIT
 from tezgah.tokens.sequences import Sequences
 from tezgah.training.place import Place
 from tezgah.training.settings import TrainSettings
@@ -24,13 +25,14 @@ def check_before_training(
     Raises InputError when the batch does not divide, or memory will not do. (A split too small for one sequence is
     refused where it is opened, by `Sequences`.)
     """
-    passes = settings.micro_batch_size or settings.batch_size // world.size
+    passes = settings.micro_batch_size or max(1, settings.batch_size // world.size)  # sequences in one
     if settings.batch_size % (world.size * passes):
         raise InputError(
             f"[train] batch_size {settings.batch_size} is not a multiple of {world.size} processes × "
             f"micro_batch_size {passes}. Choose one that is."
         )
-    needed = training_bytes(config, passes, settings.optimizer == "muon", place.autocast is not None)
+    how = settings.optimizer == "muon", place.autocast is not None, holds_attention(config, place)
+    fixed, needed = (training_bytes(config, sequences, *how) for sequences in (0, passes))
     memory = memory_bytes(place)
     if world.is_first:
         say(
@@ -39,11 +41,14 @@ def check_before_training(
         )
         _notice_short_documents(config, train)
     if needed > memory:
-        fits = max(1, int(passes * memory / needed / 2))
-        raise InputError(
-            f"[train] about {needed / 1e9:.1f} GB are needed and {memory / 1e9:.1f} GB are here. "
-            f"Set train.micro_batch_size to {fits} or less, or choose a smaller model."
-        )
+        fits = passes * (memory - fixed) // (needed - fixed)
+        if fits >= 1:
+            mend = f"Set train.micro_batch_size to {fits} or less, or choose a smaller model."
+        elif fixed < memory:  # one sequence is too much
+            mend = f"Set model.context_length below {config.context_length}, or choose a smaller model."
+        else:
+            mend = "Choose a smaller model."
+        raise InputError(f"[train] about {needed / 1e9:.1f} GB are needed and {memory / 1e9:.1f} GB are here. {mend}")
 
 
 def check_initial_loss(loss: float, vocab_size: int) -> None:
@@ -54,6 +59,17 @@ def check_initial_loss(loss: float, vocab_size: int) -> None:
             f"the loss before training is {loss:.2f}, far from ln(vocab_size) = {expected:.2f}: "
             "the first weights are too large, or the tokenizer is not the data's."
         )
+
+
+def holds_attention(config: CausalConfig, place: Place) -> bool:
+    """Whether the forward pass keeps (time, time) attention weights for the backward pass.
+
+    The explicit product of compiled CPU code does (nn/attention.py), and so do torch's plain
+    products, which stand in for a fused kernel on MPS, and on a CPU where there is dropout.
+    """
+    if place.device.type == "cpu":
+        return config.stack.dropout > 0 or (place.compiled and config.context_length <= LONGEST_EXPLICIT)
+    return place.device.type == "mps"
 
 
 def memory_bytes(place: Place) -> int:

@@ -1,6 +1,7 @@
 """`metrics.jsonl`: one object a step, appended as training goes."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,11 @@ class Journal:
         with writing_to(self.path):
             self.file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
             self.file.flush()
+
+    def sync(self) -> None:
+        """Put every row on the disk: a checkpoint must not outlive the rows before it when the power goes."""
+        with writing_to(self.path):
+            os.fsync(self.file.fileno())
 
     def close(self) -> None:
         """Close the file."""

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from tezgah.console import Progress, progress, say, warn
 from tezgah.errors import InputError
-from tezgah.files import atomic_folder, check_format, read_json, write_json
+from tezgah.files import atomic_folder, write_json
 from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import save_model
 from tezgah.models.cost import flops_per_token
@@ -27,7 +28,7 @@ from tezgah.seeds import named_seed
 from tezgah.tokens.order import sequence_indices
 from tezgah.tokens.sequences import Sequences
 from tezgah.training.allocator import keep_freed_memory
-from tezgah.training.budget import Plan, budget_steps, measure_step, plan_minutes, plan_of
+from tezgah.training.budget import Plan, Rates, budget_steps, measure_step, plan_minutes, plan_of, read_rates
 from tezgah.training.checkpoint import TrainingState, resume, save_checkpoint
 from tezgah.training.checks import check_before_training, check_initial_loss
 from tezgah.training.journal import Journal
@@ -38,8 +39,6 @@ from tezgah.training.schedule import learning_rate_factor
 from tezgah.training.settings import TrainSettings
 from tezgah.training.signals import StopWish, stop_wish
 from tezgah.training.world import World, begin, end, join_world, parallel
-
-PLAN_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ class Trainer:
         self.batch_tokens = settings.batch_size * model.config.context_length
         self.started = time.perf_counter() - (self.state.seconds if self.state else 0.0)
         self.saved = time.perf_counter()  # when the newest checkpoint was written
-        self.reading_seconds = 0.0  # of the reading before the first step
+        self.reading_seconds = 0.0  # of the reading that was timed
 
     def train(self, wish: StopWish) -> TrainResult:
         """From the checkpoint's step, or the reading before the first, to the last."""
@@ -132,12 +131,11 @@ class Trainer:
         self._check_state()
         journal = Journal(self.run, step if self.state else None) if self.world.is_first else None
         if journal and not self.state:
-            row = self._reading(with_samples=True)
-            self.reading_seconds = self._seconds()
+            row = self._timed_reading()
             check_initial_loss(row["validation_loss"], self.model.config.vocab_size)
             journal.add({"step": 0, "tokens": 0, "epoch": 0.0, "seconds": self._seconds(), **row})
         self.plan = self._plan()
-        steps = self.plan.steps
+        steps = max(step, self.plan.steps)  # a smaller budget than was reached takes no step back
         rate = matrix_rate(self.place) if self.world.is_first and step < steps else 1.0
         if self.world.is_first:
             say(self._headline(step, steps, rate))
@@ -149,6 +147,7 @@ class Trainer:
                 if journal:
                     self._record(journal, bar, row, rate)
                     if step == steps or stop or self._checkpoint_due(step):
+                        journal.sync()
                         self._save(step, steps)
                 if stop and step < steps:
                     raise KeyboardInterrupt
@@ -236,6 +235,12 @@ class Trainer:
             row |= self.callbacks.reading(self.model, self.place)
         return row | ({"samples": self._samples()} if with_samples else {})
 
+    def _timed_reading(self) -> dict[str, Any]:
+        start = time.perf_counter()
+        row = self._reading(with_samples=True)
+        self.reading_seconds = time.perf_counter() - start
+        return row
+
     def _samples(self) -> list[dict[str, str]]:
         with evaluating(self.model):
             return self.callbacks.samples(self.model, self.place)
@@ -246,19 +251,39 @@ class Trainer:
         steps = budget_steps(settings, len(self.data.train), self.model.config.context_length)
         if steps is not None:
             return plan_of(steps, settings.validation_steps)
-        path = self.run / "checkpoints" / "plan.json"
-        if not self.world.from_first(float(path.exists())):
-            step_seconds = measure_step(self._step_that_changes_nothing, self.world.from_first)
-            measured = {"step_seconds": step_seconds, "reading_seconds": self.reading_seconds}
-            if self.world.is_first:
-                write_json(path, {"format": PLAN_FORMAT, "spent": self._seconds(), **measured})
-        if self.world.is_first:
-            rates = read_json(path)
-            check_format(path, rates.pop("format", None), PLAN_FORMAT)
-            plan = plan_minutes(settings.minutes or 0.0, reading_steps=settings.validation_steps, **rates)
-        else:
-            plan = Plan(0, 1)  # told by the first; only that one takes readings
+        plan = Plan(0, 1)  # told by the first process; only that one takes readings
+        if rates := self._rates():
+            plan = plan_minutes(settings.minutes or 0.0, rates, settings.validation_steps)
         return Plan(int(self.world.from_first(plan.steps)), plan.reading_steps)
+
+    def _rates(self) -> Rates | None:
+        """What `plan.json` holds for this training, measured now where it holds nothing; None but in the first."""
+        path, step = self.run / "checkpoints" / "plan.json", self.state.step if self.state else 0
+        rates = read_rates(path, self.fingerprint, step) if self.world.is_first else None
+        if self.world.from_first(float(rates is not None)):
+            return rates
+        if self.world.is_first and self.state:  # its first reading was another session's
+            self._timed_reading()
+        step_seconds = self._measure_step()
+        if self.world.is_first:
+            rates = Rates(
+                fingerprint=self.fingerprint,
+                step=step,
+                spent=self._seconds(),
+                step_seconds=step_seconds,
+                reading_seconds=self.reading_seconds,
+            )
+            write_json(path, msgspec.to_builtins(rates))
+        return rates
+
+    def _measure_step(self) -> float:
+        """Seconds of a step. The optimizer's state is put back: at a rate of 0 a step moves it, though no weight."""
+        kept = {name: tensor.to("cpu", copy=True) for name, tensor in self.optimizer.named_state().items()}
+        seconds = measure_step(self._step_that_changes_nothing, self.world.from_first)
+        self.optimizer.state.clear()
+        if kept:
+            self.optimizer.load_named_state(kept)
+        return seconds
 
     def _step_that_changes_nothing(self) -> None:
         for group in self.optimizer.param_groups:
@@ -267,7 +292,6 @@ class Trainer:
         self._clip()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.optimizer.state.clear()
 
     def _check_state(self) -> None:
         """Refuse a checkpoint of other settings; say when its bits may not be repeated here."""

@@ -56,15 +56,21 @@ def choose_place(settings: TrainSettings, local_rank: int = 0) -> Place:
 
     Raises InputError when the device asked for is not there.
     """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    kind = next(kind for kind, there in available.items() if there) if settings.device == "auto" else settings.device
-    if not available[kind]:
+    here = devices()
+    kind = here[0] if settings.device == "auto" else settings.device
+    if kind not in here:
         raise InputError(f'[train] device = "{kind}": there is none here. Use "auto" or "cpu".')
     device = torch.device(kind, local_rank) if kind == "cuda" else torch.device(kind)
     threads = settings.threads or _usable_cores()
     torch.set_num_threads(threads)
     low = settings.precision == "bf16" or (settings.precision == "auto" and multiplies_bf16_faster(kind))
     return Place(device, torch.bfloat16 if low else None, threads, settings.compile and _compiles(kind))
+
+
+def devices() -> tuple[str, ...]:
+    """The kinds of device that are here, the best first."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return tuple(kind for kind, is_there in there.items() if is_there)
 
 
 def _usable_cores() -> int:
@@ -85,9 +91,12 @@ def multiplies_bf16_faster(kind: str) -> bool:
 
 def _compiles(kind: str) -> bool:
     """Whether torch.compile works here; says so where it does not, and training goes on without."""
+    if kind == "mps":
+        warn("training runs uncompiled, which is slower: tezgah compiles for cpu and cuda, not for mps.")
+        return False
     compiler = os.environ.get("CXX") or next(filter(shutil.which, ("g++", "clang++", "c++")), None)
-    if kind == "mps" or (kind == "cpu" and compiler is None):
-        warn(f"training runs uncompiled, which is slower: no C++ compiler for {kind}.")
+    if kind == "cpu" and compiler is None:
+        warn("training runs uncompiled, which is slower: there is no C++ compiler here.")
         return False
     try:
         torch.compile(torch.sin)(torch.ones(2, device=kind))

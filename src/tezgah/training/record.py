@@ -48,8 +48,11 @@ class Record:
         return (self.evaluation.reading_baselines if self.evaluation else {}) or self.baselines
 
 
-def read_record(run: Path) -> Record:
-    """Read a run folder, finished or not. Raises InputError where it is none, or a file of it is damaged."""
+def read_record(run: Path, is_outdated: bool = False) -> Record:
+    """Read a run folder, finished or not; an evaluation that `is_outdated` is passed over.
+
+    Raises InputError where it is none, or a file of it is damaged.
+    """
     if not ((run / "recipe.toml").is_file() or (run / "metrics.jsonl").is_file()):
         raise InputError(f"{run}: holds neither recipe.toml nor metrics.jsonl. Give the folder of a run.")
     rows = read_metrics(run) if (run / "metrics.jsonl").is_file() else []
@@ -57,7 +60,7 @@ def read_record(run: Path) -> Record:
     record = Record(
         name=run.resolve().name,
         rows=rows,
-        evaluation=_evaluation(run / "evaluation.json"),
+        evaluation=None if is_outdated else _evaluation(run / "evaluation.json"),
         recipe_text=text,
         recipe=_toml(run / "recipe.toml", text),
         card=_text(run / "corpus" / "card.md"),
@@ -66,11 +69,11 @@ def read_record(run: Path) -> Record:
         log=_log(run / "log.jsonl"),
         missing=[],
     )
-    record.missing.extend(_missing(record))
+    record.missing.extend(_missing(record, is_outdated))
     return record
 
 
-def _missing(record: Record) -> list[str]:
+def _missing(record: Record, is_outdated: bool) -> list[str]:
     sentences = []
     has_reading = last(record.rows, "validation_loss") is not None
     if not record.rows:
@@ -79,7 +82,8 @@ def _missing(record: Record) -> list[str]:
         sentences.append("No reading was taken yet, so there are no validation figures.")
     if not record.evaluation:
         instead = " The figures are those of the last reading." if has_reading else ""
-        sentences.append(f"evaluation.json is not there yet: the compressors have not been measured.{instead}")
+        why = "is of an earlier model" if is_outdated else "is not there yet: the compressors have not been measured"
+        sentences.append(f"evaluation.json {why}.{instead}")
     for present, file in (
         (record.recipe_text, "recipe.toml"),
         (record.card, "corpus/card.md"),

@@ -39,13 +39,14 @@ from tezgah.training.record import Record, read_record
 FIGURE_INCHES = (4.7, 3.2)  # at 9-point text: read well on a 390-pixel phone and in half a desktop page
 
 
-def write_report(run: Path) -> None:
+def write_report(run: Path, is_outdated: bool = False) -> None:
     """Write `report.html` and `curves.png` from the files of a run folder, finished or not.
 
     What the run does not hold yet is named at the top of the page; without a single row of
-    metrics there is no `curves.png`.
+    metrics there is no `curves.png`. `is_outdated` says that `evaluation.json` is of an earlier
+    model, so that its figures are left out.
     """
-    record = read_record(run)
+    record = read_record(run, is_outdated)
     if record.rows:
         write_bytes(run / "curves.png", picture(run_figure(record), "png"))
     write_text(run / "report.html", report_page(record))

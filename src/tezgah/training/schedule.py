@@ -9,8 +9,8 @@ def learning_rate_factor(step: int, steps: int, settings: TrainSettings) -> floa
     """The share of the peak learning rate at `step`, counted from 1, of `steps`.
 
     "wsd": linear warm-up, stable, linear decay over the last `decay_ratio` of the run (Hägele et
-    al. 2024); "cosine": warm-up, then half a cosine (Loshchilov and Hutter 2017); both end at
-    `final_ratio`.
+    al. 2024); "cosine": warm-up, then half a cosine (Loshchilov and Hutter 2017); both would reach
+    `final_ratio` one step after the last, so that no step is spent at a rate of 0.
 
     >>> settings = TrainSettings(warmup_steps=2, decay_ratio=0.5, final_ratio=0.0)
     >>> [learning_rate_factor(step, 8, settings) for step in range(1, 9)]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from tezgah.settings import NaturalFloat, NaturalInt, PositiveFloat, PositiveInt, Settings, Share
+from tezgah.settings import Decay, NaturalFloat, NaturalInt, PositiveFloat, PositiveInt, Settings, Share
 
 
 class TrainSettings(Settings, frozen=True):
@@ -28,9 +28,9 @@ class TrainSettings(Settings, frozen=True):
     learning_rate: Annotated[PositiveFloat, Meta(description="peak learning rate of AdamW's parameters")] = 3e-3
     muon_learning_rate: Annotated[PositiveFloat, Meta(description="peak learning rate of Muon's matrices")] = 0.02
     weight_decay: Annotated[NaturalFloat, Meta(description="decoupled weight decay of matrices")] = 0.1
-    beta1: Annotated[Share, Meta(description="AdamW's first moment decay")] = 0.9
-    beta2: Annotated[Share, Meta(description="AdamW's second moment decay")] = 0.95
-    momentum: Annotated[Share, Meta(description="Muon's momentum")] = 0.95
+    beta1: Annotated[Decay, Meta(description="AdamW's first moment decay")] = 0.9
+    beta2: Annotated[Decay, Meta(description="AdamW's second moment decay")] = 0.95
+    momentum: Annotated[Decay, Meta(description="Muon's momentum")] = 0.95
     gradient_clip: Annotated[NaturalFloat, Meta(description="largest norm of the gradient; 0 is off")] = 1.0
 
     schedule: Annotated[
@@ -39,7 +39,9 @@ class TrainSettings(Settings, frozen=True):
     ] = "wsd"
     warmup_steps: Annotated[NaturalInt, Meta(description="steps of linear warm-up")] = 20
     decay_ratio: Annotated[Share, Meta(description="share of the run that decays (wsd)")] = 0.4
-    final_ratio: Annotated[Share, Meta(description="last learning rate as a share of the peak")] = 0.0
+    final_ratio: Annotated[
+        Share, Meta(description="share of the peak where the decay ends, one step after the last")
+    ] = 0.0
 
     seed: Annotated[NaturalInt, Meta(description="names every random stream of the run")] = 1
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Meta(description="where to train")] = "auto"
