@@ -91,6 +91,7 @@ REFUSED = {
     "steps = 3": "[steps] is not a table of a recipe. steps belongs in [train].",
     "train = 3": "train is a table of a recipe: write [train] on a line of its own.",
     "[train": "not valid TOML: Expected ']' at the end of a table declaration (at end of document).",
+    f"[corpus]\nsource = {'[' * 9999}": "a list in it is nested too deeply. No field takes such a list.",
     "[train]\nsteps = -1": "[train] steps must be a whole number, 1 or more, not -1.",
     "[train]\nsteps = 0": "[train] steps must be a whole number, 1 or more, not 0.",
     "[train]\nsteps = nan": "[train] steps must be a whole number, 1 or more, not nan.",
@@ -119,8 +120,16 @@ def test_what_cannot_be_meant_is_refused_in_one_line(tmp_path: Path, text: str, 
 
 
 def test_a_recipe_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    for path, message in ((tmp_path / "binary.toml", "not UTF-8"), (tmp_path, "a folder"), (tmp_path / "x", "no such")):
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    cases = {
+        binary: "not UTF-8",
+        tmp_path: "a folder",
+        tmp_path / "x": "no such",
+        binary / "x.toml": r"cannot be read \(Not a directory\)",
+        tmp_path / ("x" * 999): r"cannot be read \(File name too long\)",
+    }
+    for path, message in cases.items():
         with pytest.raises(InputError, match=message):
             load_recipe(path)
 

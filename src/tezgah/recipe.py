@@ -109,10 +109,14 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such recipe. `tezgah new DIR` writes one to start from.") from None
     except IsADirectoryError:
         raise InputError(f"{path}: a folder, not a recipe. Name the .toml file in it.") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}). Name a recipe file that you may read.") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error.reason}, byte {error.start:,}). Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}.") from None
+    except RecursionError:
+        raise InputError(f"{path}: a list in it is nested too deeply. No field takes such a list.") from None
 
 
 def _checked_tables(tables: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
