@@ -397,7 +397,7 @@ def test_a_missing_source_makes_no_run_folder(bench: Bench) -> None:
 
 def test_what_went_wrong_stands_in_the_log(bench: Bench) -> None:
     fakes = Fakes().stations()
-    full = InputError("the disk is full.")
+    full = InputError(os.fsdecode(b"caf\xe9") + ": the disk is full.")
 
     def fail(recipe: Recipe, run: Path, folder: Path) -> None:
         raise full
@@ -407,7 +407,7 @@ def test_what_went_wrong_stands_in_the_log(bench: Bench) -> None:
         run(make_recipe(bench.tables), bench.run, stations=failing)
     log = [json.loads(line) for line in (bench.run / "log.jsonl").read_text().splitlines()]
     assert [row["event"] for row in log[-2:]] == ["error", "failed"]
-    assert log[-2]["message"] == "InputError: the disk is full."
+    assert log[-2]["message"] == "InputError: caf\udce9: the disk is full."
 
 
 def test_every_field_named_as_display_exists() -> None:

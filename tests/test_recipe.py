@@ -167,6 +167,11 @@ def test_a_flag_is_read_by_its_fields_type(flag: tuple[str, str], value: Any) ->
         ("train.compile", "yes", '--train.compile must be true or false, not "yes".'),
         ("train.stpes", "4", "--train.stpes: no such field. Did you mean train.steps?"),
         ("train.sample_prompts", "[3]", "--train.sample_prompts must be a list of texts, not [3]."),
+        (
+            "corpus.source",
+            "caf\udce9",
+            "--corpus.source must be UTF-8 text, as a recipe is, not 'caf\\udce9'. Name the folder it is in.",
+        ),
     ],
 )
 def test_a_flag_that_cannot_be_meant_is_refused(key: str, text: str, message: str) -> None:

@@ -148,6 +148,8 @@ def _checked_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
         key = given.replace("-", "_")
         if key not in known:
             raise InputError(f"--{given}: no such field.{suggestion(key, known)}")
+        if isinstance(value, str) and any("\ud800" <= sign <= "\udfff" for sign in value):
+            raise InputError(f"--{key} must be UTF-8 text, as a recipe is, not {value!r}. Name the folder it is in.")
         read = parse if isinstance(value, str) else check
         chosen[key] = read(known[key], value, f"--{key}")
     return chosen

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,36 @@ def test_a_file_without_permission(tmp_path, monkeypatch):
         pytest.skip("this user may read everything")
     except PermissionError:
         assert "a.txt: cannot be opened (Permission denied)" in refused(tmp_path, source=str(path))
+
+
+@pytest.mark.parametrize("name", [b"\xff.txt.gz", b"\xff.jsonl.gz", b"\xff.parquet"])
+def test_a_broken_file_whose_name_is_not_utf8_is_named_and_counted(tmp_path, name):
+    data = tmp_path / "data"
+    data.mkdir()
+    path = data / os.fsdecode(name)
+    try:
+        path.write_bytes(b"This is plain text, in spite of its name.")
+    except OSError:
+        pytest.skip("this file system wants UTF-8 names")
+    (data / "b.txt").write_text("good")
+    assert f"{path}: is a broken " in refused(tmp_path, source=str(data))
+    (tmp_path / "out").rename(tmp_path / "old")
+    summary = build(tmp_path, source=str(data), on_error="skip")
+    assert summary.dropped["broken_file"].examples == [str(path)]
+    assert f"data/{os.fsdecode(name)}`".replace("\udcff", "\\udcff") in (tmp_path / "out/card.md").read_text()
+
+
+def test_a_parquet_file_whose_name_is_not_utf8_is_read(tmp_path):
+    path = tmp_path / "data" / os.fsdecode(b"\xff.parquet")
+    path.parent.mkdir()
+    try:
+        path.write_bytes(b"")
+    except OSError:
+        pytest.skip("this file system wants UTF-8 names")
+    with open(path, "wb") as file:
+        pq.write_table(pa.table({"text": ["good"]}), file)
+    build(tmp_path, source=str(path.parent))
+    assert sorted(texts(tmp_path)) == ["d", "goo"]
 
 
 def test_settings_that_cannot_be_met_are_refused_before_reading(tmp_path):
