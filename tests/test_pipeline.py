@@ -183,6 +183,13 @@ def test_the_contents_of_a_ready_tokenizer_count_and_its_time_does_not(bench: Be
     assert bench.go(tokenizer__vocab_size=300) == []  # nothing is trained, so it does not matter
     path.write_text("{} ")
     assert bench.go() == ALL[1:]
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "</s>"}')  # it decides the separator
+    assert bench.go() == ALL[1:]
+    bench.tables["tokenizer"] = {"path": str(tmp_path)}
+    assert bench.go() == ALL[1:]
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "[SEP]"}')
+    assert bench.go() == ALL[1:]
+    assert bench.go() == []
     with pytest.raises(InputError, match="no tokenizer there"):
         bench.go(tokenizer__path=str(tmp_path / "nowhere"))
 

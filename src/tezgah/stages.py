@@ -41,6 +41,7 @@ DISPLAY = frozenset(
 BUDGET = frozenset(f"train.{budget}" for budget in BUDGETS)
 
 TOKENIZER_FILES = ("tokenizer.json", "encoder.json", "vocab.bpe", "vocab.json", "merges.txt")
+SEPARATOR_FILE = "tokenizer_config.json"  # beside them; it names the token that stands between documents
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -118,12 +119,13 @@ def _ready_tokenizer(recipe: Recipe) -> dict[str, Any]:
     if not recipe.tokenizer.path:
         return {}
     path = Path(recipe.tokenizer.path)
-    if path.is_file():
-        return {"path": {path.name: hash_file(path)}}
-    found = {name: hash_file(path / name) for name in TOKENIZER_FILES if (path / name).is_file()}
+    folder, names = (path.parent, (path.name,)) if path.is_file() else (path, TOKENIZER_FILES)
+    found = {name: hash_file(folder / name) for name in names if (folder / name).is_file()}
     if not found:
         raise InputError(
             f"{path}: no tokenizer there. Set [tokenizer] path to a tokenizer.json, "
             "or to a folder with one or with encoder.json and vocab.bpe."
         )
+    if (folder / SEPARATOR_FILE).is_file():
+        found[SEPARATOR_FILE] = hash_file(folder / SEPARATOR_FILE)
     return {"path": found}
