@@ -9,15 +9,17 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from tezgah.corpus.reading import FORMAT as CORPUS_FORMAT
 from tezgah.errors import InputError
 from tezgah.files import check_format, fingerprint, hash_file, write_json
 from tezgah.recipe import BUDGETS, Recipe, by_key, recipe_tables
+from tezgah.tokens.index import FORMAT as TOKENS_FORMAT
 
 Stage = Literal["corpus", "tokenizer", "tokens", "train", "evaluate", "report"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 # Raised when what a stage writes changes, so that a run folder made before is made anew.
-FORMATS = {"corpus": 1, "tokenizer": 1, "tokens": 1, "train": 1, "evaluate": 1}
+FORMATS = {"corpus": CORPUS_FORMAT, "tokenizer": 1, "tokens": TOKENS_FORMAT, "train": 1, "evaluate": 1}
 
 # What a training is told that changes no weight: an unfinished one goes on, a finished one stays.
 # Threads are here because a resume on another machine must be possible; it says that bits may differ.
