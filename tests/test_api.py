@@ -75,8 +75,49 @@ def test_the_same_call_goes_on_from_the_newest_checkpoint(
     tezgah.train(fresh(), tokenizer, texts, tmp_path / "run", steps=6, **QUICK)
     steps = [line.split(",")[0] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert steps == [f'{{"step": {step}' for step in range(7)]
-    with pytest.raises(tezgah.InputError, match="belong to another"):
-        tezgah.train(fresh(), tokenizer, texts, tmp_path / "run", steps=6, seed=2, **QUICK)
+    before = contents(tmp_path / "run")
+    for other, settings in ((texts, {"seed": 2}), (texts[1:], {})):
+        with pytest.raises(tezgah.InputError, match="belong to another .* or name another folder"):
+            tezgah.train(fresh(), tokenizer, other, tmp_path / "run", steps=6, **settings, **QUICK)
+    assert contents(tmp_path / "run") == before
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Every file below a folder but its lock."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("corpus/stage.json", "holds a run of `tezgah run`"),
+        ("model/config.json", "holds a model, but no whole checkpoint"),
+        ("checkpoints/step-000002/training_state/state.json", "holds a model, but no whole checkpoint"),
+        ("corpus/mine.txt", "not of tezgah's making"),
+    ],
+)
+def test_a_folder_with_other_work_in_it_is_left_as_it_is(
+    texts: list[str], tokenizer: tezgah.Tokenizer, tmp_path: Path, name: str, said: str
+) -> None:
+    for each in (name, "corpus/train.parquet"):
+        (tmp_path / each).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / each).write_text("{}")
+    if said != "not of tezgah's making":
+        (tmp_path / "corpus" / "index.json").write_text("{}")
+    before = contents(tmp_path)
+    model = tezgah.new_model(tokenizer.vocab_size, n_layers=1, width=32, context_length=32)
+    with pytest.raises(tezgah.InputError, match=said):
+        tezgah.train(model, tokenizer, texts, tmp_path, steps=2, **QUICK)
+    assert contents(tmp_path) == before
+
+
+def test_one_text_is_not_taken_for_many(tokenizer: tezgah.Tokenizer, tmp_path: Path) -> None:
+    model = tezgah.new_model(tokenizer.vocab_size, n_layers=1, width=32, context_length=32)
+    with pytest.raises(tezgah.InputError, match="one string where many are expected"):
+        tezgah.evaluate(model, tokenizer, "Bir kedi")
+    with pytest.raises(tezgah.InputError, match="one string where many are expected"):
+        tezgah.train(model, tokenizer, "Bir kedi", tmp_path / "run", steps=2, **QUICK)
+    assert not (tmp_path / "run").exists()
 
 
 def test_settings_are_checked_as_a_recipes_are(texts: list[str], tokenizer: tezgah.Tokenizer) -> None:

@@ -288,6 +288,11 @@ def test_a_file_name_that_is_no_utf8_survives_json(tmp_path):
     assert fingerprint([name]) != fingerprint(["café.txt"])
 
 
+def test_a_text_may_name_a_file_that_is_no_utf8(tmp_path):
+    write_text(tmp_path / "a.md", "ğüş " + os.fsdecode(b"caf\xe9.txt"))
+    assert (tmp_path / "a.md").read_text(encoding="utf-8") == "ğüş caf\\udce9.txt"
+
+
 def test_json_that_is_not_finite_is_refused(tmp_path):
     for value in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="not JSON compliant"):

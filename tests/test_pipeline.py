@@ -185,6 +185,13 @@ def test_the_contents_of_a_ready_tokenizer_count_and_its_time_does_not(bench: Be
     assert bench.go(tokenizer__vocab_size=300) == []  # nothing is trained, so it does not matter
     path.write_text("{} ")
     assert bench.go() == ALL[1:]
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "</s>"}')  # it decides the separator
+    assert bench.go() == ALL[1:]
+    bench.tables["tokenizer"] = {"path": str(tmp_path)}
+    assert bench.go() == ALL[1:]
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "[SEP]"}')
+    assert bench.go() == ALL[1:]
+    assert bench.go() == []
     with pytest.raises(InputError, match="no tokenizer there"):
         bench.go(tokenizer__path=str(tmp_path / "nowhere"))
 
@@ -445,7 +452,7 @@ def test_a_missing_source_makes_no_run_folder(bench: Bench) -> None:
 
 def test_what_went_wrong_stands_in_the_log(bench: Bench) -> None:
     fakes = Fakes().stations()
-    full = InputError("the disk is full.")
+    full = InputError(os.fsdecode(b"caf\xe9") + ": the disk is full.")
 
     def fail(recipe: Recipe, run: Path, folder: Path) -> None:
         raise full
@@ -455,7 +462,7 @@ def test_what_went_wrong_stands_in_the_log(bench: Bench) -> None:
         run(make_recipe(bench.tables), bench.run, stations=failing)
     log = [json.loads(line) for line in (bench.run / "log.jsonl").read_text().splitlines()]
     assert [row["event"] for row in log[-2:]] == ["error", "failed"]
-    assert log[-2]["message"] == "InputError: the disk is full."
+    assert log[-2]["message"] == "InputError: caf\udce9: the disk is full."
 
 
 def test_every_field_named_as_display_exists() -> None:

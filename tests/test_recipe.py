@@ -92,6 +92,7 @@ REFUSED = {
     "steps = 3": "[steps] is not a table of a recipe. steps belongs in [train].",
     "train = 3": "train is a table of a recipe: write [train] on a line of its own.",
     "[train": "not valid TOML: Expected ']' at the end of a table declaration (at end of document).",
+    f"[corpus]\nsource = {'[' * 9999}": "a list in it is nested too deeply. No field takes such a list.",
     "[train]\nsteps = -1": "[train] steps must be a whole number, 1 or more, not -1.",
     "[train]\nsteps = 0": "[train] steps must be a whole number, 1 or more, not 0.",
     "[train]\nsteps = nan": "[train] steps must be a whole number, 1 or more, not nan.",
@@ -124,8 +125,16 @@ def test_what_cannot_be_meant_is_refused_in_one_line(tmp_path: Path, text: str, 
 
 
 def test_a_recipe_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    for path, message in ((tmp_path / "binary.toml", "not UTF-8"), (tmp_path, "a folder"), (tmp_path / "x", "no such")):
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    cases = {
+        binary: "not UTF-8",
+        tmp_path: "a folder",
+        tmp_path / "x": "no such",
+        binary / "x.toml": r"cannot be read \(Not a directory\)",
+        tmp_path / ("x" * 999): r"cannot be read \(File name too long\)",
+    }
+    for path, message in cases.items():
         with pytest.raises(InputError, match=message):
             load_recipe(path)
 
@@ -163,6 +172,11 @@ def test_a_flag_is_read_by_its_fields_type(flag: tuple[str, str], value: Any) ->
         ("train.compile", "yes", '--train.compile must be true or false, not "yes".'),
         ("train.stpes", "4", "--train.stpes: no such field. Did you mean train.steps?"),
         ("train.sample_prompts", "[3]", "--train.sample_prompts must be a list of texts, not [3]."),
+        (
+            "corpus.source",
+            "caf\udce9",
+            "--corpus.source must be UTF-8 text, as a recipe is, not 'caf\\udce9'. Name the folder it is in.",
+        ),
     ],
 )
 def test_a_flag_that_cannot_be_meant_is_refused(key: str, text: str, message: str) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import lzma
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import tezgah
@@ -88,6 +90,19 @@ def test_a_run_leaves_everything_that_was_promised(home: Path) -> None:
     evaluation = json.loads((home / "run" / "evaluation.json").read_text())
     assert set(evaluation["baselines"]) == {"gzip", "xz", "xz_primed"}
     assert evaluation["bits_per_byte"] == pytest.approx(rows[-1]["bits_per_byte"], rel=1e-6)  # a reading reads it all
+
+
+def test_the_compressors_read_the_held_out_text_document_after_document(home: Path) -> None:
+    evaluation = json.loads((home / "run" / "evaluation.json").read_text())
+    texts = pq.read_table(home / "run" / "corpus" / "validation.parquet")["text"].to_pylist()
+    held_out = "".join(texts).encode()
+    sizes = {
+        "gzip": len(gzip.compress(held_out, 9, mtime=0)),
+        "xz": len(lzma.compress(held_out, preset=9 | lzma.PRESET_EXTREME)),
+    }
+    marks = {name: 8 * size / len(held_out) for name, size in sizes.items()}
+    assert marks == {name: evaluation["baselines"][name] for name in marks}
+    assert marks == evaluation["reading_baselines"]  # a reading reads it all
 
 
 def test_the_second_run_does_nothing_quickly_and_without_torch(home: Path) -> None:

@@ -70,7 +70,8 @@ def train(
     """Train `model` in place on `texts`; a tenth of them is held out and read as training goes.
 
     `settings` are fields of a recipe's `[train]` table, with exactly one budget: `steps=200`. With a
-    `folder` the run is kept there, and the same call goes on from its newest checkpoint.
+    `folder` the run is kept there, and the same call goes on from its newest checkpoint. Raises
+    InputError, before anything in it is touched, when the folder holds another run.
     """
     from tezgah.corpus.build import build_corpus
     from tezgah.corpus.settings import CorpusSettings
@@ -78,20 +79,24 @@ def train(
     from tezgah.recipe import make_recipe
     from tezgah.stages import settings_of
     from tezgah.stations import train_on
+    from tezgah.tokenizer.texts import strings
     from tezgah.tokens.build import build_tokens
 
+    documents = strings(texts)
     tables = {"train": settings, "model": {"context_length": model.config.context_length}}
     recipe = make_recipe(tables, name="tezgah.train")
     with _kept_or_temporary(folder) as run, locked(run):
         with TemporaryDirectory(dir=run) as given:
             source = Path(given) / "texts.jsonl"
-            _write_texts(source, texts)
-            parts = [hash_file(source), tokenizer.hash, repr(model.config), settings_of("train", recipe)]
+            _write_texts(source, documents)
+            told = [hash_file(source), tokenizer.hash, tokenizer.separator_id, repr(model.config)]
+            named = fingerprint([*told, settings_of("train", recipe)])
+            _check_folder(run, named)
             with atomic_folder(run / "corpus") as corpus:
                 build_corpus(CorpusSettings(source=str(source)), corpus)
         with atomic_folder(run / "tokens") as tokens:
             build_tokens(run / "corpus", tokenizer, recipe.tokens, tokens)
-        result, _ = train_on(model, tokenizer, recipe, run, fingerprint(parts))
+        result, _ = train_on(model, tokenizer, recipe, run, named)
     return result
 
 
@@ -136,6 +141,28 @@ def _kept_or_temporary(folder: str | Path | None) -> Iterator[Path]:
         return
     with TemporaryDirectory(prefix="tezgah-") as temporary:
         yield Path(temporary)
+
+
+def _check_folder(run: Path, fingerprint: str) -> None:
+    """Refuse a folder with work in it that is not of the training that `fingerprint` names."""
+    from tezgah.changes import has_weights
+    from tezgah.training.checkpoint import newest_state
+
+    if any(run.glob("*/stage.json")):
+        raise InputError(f"{run}: holds a run of `tezgah run`. Name another folder for tezgah.train.")
+    for inner in (run / "corpus", run / "tokens"):
+        if inner.exists() and not (inner / "index.json").is_file():
+            raise InputError(f"{inner}: is in the way, and not of tezgah's making. Name another folder.")
+    if not has_weights(run):
+        return
+    state = newest_state(run)
+    if state is None:
+        raise InputError(f"{run}: holds a model, but no whole checkpoint to go on from. Name another folder.")
+    if state.fingerprint != fingerprint:
+        raise InputError(
+            f"{run}: its checkpoints belong to another model, tokenizer, texts or settings. "
+            "Give the same as then, or name another folder."
+        )
 
 
 def _write_texts(path: Path, texts: Iterable[str]) -> None:

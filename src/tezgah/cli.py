@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from tezgah import __version__, verbs
+from tezgah.console import show, speaks
 from tezgah.errors import InputError
 from tezgah.fields import suggestion
 from tezgah.flags import help_text, read_arguments
@@ -23,10 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _do(words)
     except InputError as error:
-        print(f"tezgah: {error}", file=sys.stderr)
+        show(f"tezgah: {error}")
         return 2
     except KeyboardInterrupt:
-        print(f"tezgah: stopped.{_mend(words)}", file=sys.stderr)
+        show(f"tezgah: stopped.{_mend(words)}")
         return 130
     except BrokenPipeError:  # the reader of stdout, `head` say, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -48,7 +49,7 @@ def _do(words: list[str]) -> None:
     else:
         operands, given = read_arguments(verbs.usage(words[0]), words[1:])
         answer = verbs.call(words[0], operands, given)
-        if int(os.environ.get("RANK", 0)) == 0:  # of several processes that train together one answers
+        if speaks():
             print(json.dumps(answer.value, ensure_ascii=False) if "json" in given else answer.text, flush=True)
 
 

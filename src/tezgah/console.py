@@ -1,6 +1,7 @@
 """What a person reads while work goes on: messages and progress, on stderr.
 
-Results go to stdout and are printed by the command line alone.
+Results go to stdout and are printed by the command line alone. Of the processes of one launch only
+the first speaks: the others would say the same.
 """
 
 import os
@@ -21,16 +22,27 @@ Listener = Callable[[str, str], None]  # takes the kind, "message" or "warning",
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
 
 
+def speaks() -> bool:
+    """Whether this process is the first of its launch, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def say(message: str) -> None:
     """One line of information."""
-    print(message, file=sys.stderr, flush=True)
+    show(message)
     _tell("message", message)
 
 
 def warn(message: str) -> None:
     """One line the user should not miss; work goes on."""
-    print(f"warning: {message}", file=sys.stderr, flush=True)
+    show(f"warning: {message}")
     _tell("warning", message)
+
+
+def show(line: str) -> None:
+    """A line on stderr, of which no listener is told."""
+    if speaks():
+        print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -61,7 +73,7 @@ def progress(title: str, total: float | None, unit: str, done: float = 0) -> Ite
 
     `total` is None where the end is not known. `done` units were finished by an earlier run.
     """
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+    if speaks() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         with _bar(title, total, unit, done) as bar:
             yield bar
     else:
@@ -139,8 +151,7 @@ class _Lines:
         self._say(f"{standing(self.done, self.total, self.unit, rate)}, took {duration(seconds)}")
 
     def _say(self, text: str) -> None:
-        line = f"{self.title}: {text}{', ' + self.note if self.note else ''}"
-        print(line, file=sys.stderr, flush=True)  # passing, so no listener is told
+        show(f"{self.title}: {text}{', ' + self.note if self.note else ''}")  # passing, so no listener is told
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from tezgah.errors import InputError
 
 HEARTBEAT_SECONDS = 10.0
 SILENT_SECONDS = 120.0  # network disks show a file's time up to 60 s late
+NOT_UTF8 = "backslashreplace"  # how to write what is said of a file whose name holds bytes that are no UTF-8
 
 _LEFTOVER = re.compile(r"\.(.+)\.(\d+)\.(part|old)", re.DOTALL)  # name, process, kind; see _beside
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -245,13 +246,13 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole UTF-8 file at once, atomically."""
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(errors=NOT_UTF8))
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON, atomically; NaN and infinities are refused."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_bytes(path, text.encode(errors="backslashreplace"))  # a file name may hold bytes that are no UTF-8
+    write_bytes(path, text.encode(errors=NOT_UTF8))
 
 
 def read_json(path: Path) -> Any:

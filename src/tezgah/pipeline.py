@@ -15,7 +15,7 @@ from tezgah.changes import (
     write_training,
 )
 from tezgah.console import say
-from tezgah.crew import Gather, crew
+from tezgah.crew import Crew, crew
 from tezgah.errors import InputError
 from tezgah.files import atomic_folder, locked, read_json, write_text
 from tezgah.recipe import Recipe, dump_recipe
@@ -67,20 +67,20 @@ def run(
     if only is not None and only not in STAGES:
         raise InputError(f"--only {only}: no such stage. The stages are {', '.join(STAGES)}.")
     stations = stations or real_stations()
-    with crew(recipe.train) as (is_first, gather):
-        if not is_first:
-            return _follow(recipe, folder, stations, gather)
+    with crew(recipe.train) as members:
+        if not members.is_first:
+            members.follow(lambda: _train_along(recipe, folder, stations))
+            return RunResult(folder)
         planned = stamps(recipe)
         with locked(folder):
-            return _Run(recipe, folder, planned, only, restart, stations, gather).run()
+            return _Run(recipe, folder, planned, only, restart, stations, members).run()
 
 
-def _follow(recipe: Recipe, folder: Path, stations: Stations, gather: Gather) -> RunResult:
-    """The part of a process that is not the first: it waits, and trains with the others."""
-    training = read_training(folder) if gather(False) else None
-    if training:
-        stations.train(recipe, folder, training.fingerprint)
-    return RunResult(folder)
+def _train_along(recipe: Recipe, folder: Path, stations: Stations) -> None:
+    """The part of a process that is not the first."""
+    training = read_training(folder)
+    assert training is not None  # written before the others are called
+    stations.train(recipe, folder, training.fingerprint)
 
 
 def real_stations() -> Stations:
@@ -107,10 +107,10 @@ class _Run:
         only: str | None,
         restart: bool,
         stations: Stations,
-        gather: Gather,
+        crew: Crew,
     ) -> None:
         self.recipe, self.folder, self.stamps, self.only, self.restart = recipe, folder, planned, only, restart
-        self.stations, self.gather = stations, gather
+        self.stations, self.crew = stations, crew
         self.result = RunResult(folder)
         if only not in ("evaluate", "report") and not (restart and only in (None, "train")):
             decide(folder, recipe, planned["train"])  # refuses before anything is touched
@@ -129,8 +129,6 @@ class _Run:
             with logging_to(self.folder):
                 for stage in wanted:
                     self._do(stage)
-        if "train" not in self.result.made:
-            self.gather(False)
         if (self.folder / "evaluation.json").is_file() and not has_outdated_evaluation(self.folder):
             self.result.evaluation = read_json(self.folder / "evaluation.json")
         return self.result
@@ -161,8 +159,7 @@ class _Run:
         if self.restart:
             forget_plan(self.folder)
         write_training(self.folder, self.recipe, stamp)
-        self.gather(True)
-        reached = self.stations.train(self.recipe, self.folder, stamp.fingerprint)
+        reached = self.crew.together(lambda: self.stations.train(self.recipe, self.folder, stamp.fingerprint))
         write_training(self.folder, self.recipe, stamp, reached)
 
     def _is_due(self, stage: str) -> bool:

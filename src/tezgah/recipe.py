@@ -109,10 +109,14 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such recipe. `tezgah new DIR` writes one to start from.") from None
     except IsADirectoryError:
         raise InputError(f"{path}: a folder, not a recipe. Name the .toml file in it.") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}). Name a recipe file that you may read.") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error.reason}, byte {error.start:,}). Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}.") from None
+    except RecursionError:
+        raise InputError(f"{path}: a list in it is nested too deeply. No field takes such a list.") from None
 
 
 def _checked_tables(tables: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
@@ -144,6 +148,8 @@ def _checked_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
         key = given.replace("-", "_")
         if key not in known:
             raise InputError(f"--{given}: no such field.{suggestion(key, known)}")
+        if isinstance(value, str) and any("\ud800" <= sign <= "\udfff" for sign in value):
+            raise InputError(f"--{key} must be UTF-8 text, as a recipe is, not {value!r}. Name the folder it is in.")
         read = parse if isinstance(value, str) else check
         chosen[key] = read(known[key], value, f"--{key}")
     return chosen

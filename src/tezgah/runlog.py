@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tezgah.console import heard_by
-from tezgah.files import write_json, writing_to
+from tezgah.files import NOT_UTF8, write_json, writing_to
 
 PACKAGES = ("tezgah", "torch", "numpy", "pyarrow", "tokenizers", "safetensors", "msgspec", "datasets", "accelerate")
 
@@ -73,5 +73,5 @@ def _git(folder: Path, *words: str) -> str | None:
 def _add(run: Path, event: str, **fields: Any) -> None:
     row = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **fields}
     path = run / "log.jsonl"
-    with writing_to(path), open(path, "a", encoding="utf-8") as file:
+    with writing_to(path), open(path, "a", encoding="utf-8", errors=NOT_UTF8) as file:
         file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")

@@ -9,15 +9,17 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from tezgah.corpus.reading import FORMAT as CORPUS_FORMAT
 from tezgah.errors import InputError
 from tezgah.files import check_format, fingerprint, hash_file, write_json
 from tezgah.recipe import BUDGETS, Recipe, by_key, recipe_tables
+from tezgah.tokens.index import FORMAT as TOKENS_FORMAT
 
 Stage = Literal["corpus", "tokenizer", "tokens", "train", "evaluate", "report"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 # Raised when what a stage writes changes, so that a run folder made before is made anew.
-FORMATS = {"corpus": 1, "tokenizer": 1, "tokens": 1, "train": 1, "evaluate": 1}
+FORMATS = {"corpus": CORPUS_FORMAT, "tokenizer": 1, "tokens": TOKENS_FORMAT, "train": 1, "evaluate": 1}
 
 # What a training is told that changes no weight: an unfinished one goes on, a finished one stays.
 # Threads are here because a resume on another machine must be possible; it says that bits may differ.
@@ -41,6 +43,7 @@ DISPLAY = frozenset(
 BUDGET = frozenset(f"train.{budget}" for budget in BUDGETS)
 
 TOKENIZER_FILES = ("tokenizer.json", "encoder.json", "vocab.bpe", "vocab.json", "merges.txt")
+SEPARATOR_FILE = "tokenizer_config.json"  # beside them; it names the token that stands between documents
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -118,12 +121,13 @@ def _ready_tokenizer(recipe: Recipe) -> dict[str, Any]:
     if not recipe.tokenizer.path:
         return {}
     path = Path(recipe.tokenizer.path)
-    if path.is_file():
-        return {"path": {path.name: hash_file(path)}}
-    found = {name: hash_file(path / name) for name in TOKENIZER_FILES if (path / name).is_file()}
+    folder, names = (path.parent, (path.name,)) if path.is_file() else (path, TOKENIZER_FILES)
+    found = {name: hash_file(folder / name) for name in names if (folder / name).is_file()}
     if not found:
         raise InputError(
             f"{path}: no tokenizer there. Set [tokenizer] path to a tokenizer.json, "
             "or to a folder with one or with encoder.json and vocab.bpe."
         )
+    if (folder / SEPARATOR_FILE).is_file():
+        found[SEPARATOR_FILE] = hash_file(folder / SEPARATOR_FILE)
     return {"path": found}

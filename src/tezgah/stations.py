@@ -1,6 +1,7 @@
 """What each stage of a run does: which rooms it calls, with what, and what it leaves in its folder."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from tezgah.stages import FORMATS
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tezgah.evaluation.bits_per_byte import Indices
     from tezgah.models.causal import CausalLM
     from tezgah.tokenizer.tokenizer import Tokenizer
     from tezgah.training.loop import Callbacks, TrainResult
@@ -98,7 +100,7 @@ def train_on(
 def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any]:
     """Write `evaluation.json`: the trained model on the held-out documents, beside the compressors."""
     from tezgah.evaluation.bits_per_byte import evaluate_documents
-    from tezgah.evaluation.compressors import baselines, unprimed_baselines
+    from tezgah.evaluation.compressors import baselines
     from tezgah.evaluation.readings import reading_documents
     from tezgah.models.checkpoint import load_model
     from tezgah.tokens.shards import TokenStream
@@ -108,14 +110,15 @@ def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any
     stream = TokenStream(run / "tokens", "validation")
     batch_size = recipe.evaluate.batch_size
     measured = evaluate_documents(model, stream, batch_size, autocast=place.autocast, show_progress=True)
-    documents = reading_documents(stream, recipe.evaluate.reading_bytes)
-    texts = list(_documents(run / "corpus", "validation"))
+    corpus = run / "corpus"
+    held_out = Texts(corpus, "validation")
+    read = Texts(corpus, "validation", reading_documents(stream, recipe.evaluate.reading_bytes))
     evaluation = {
         "format": FORMATS["evaluate"],
         "fingerprint": fingerprint,
         **msgspec.to_builtins(measured),
-        "baselines": baselines(*compressed_bytes(run / "corpus")),
-        "reading_baselines": unprimed_baselines(b"".join(texts[document] for document in documents)),
+        "baselines": baselines(held_out, train=Texts(corpus, "train")),
+        "reading_baselines": baselines(read),
     }
     write_json(run / "evaluation.json", evaluation)
     return evaluation
@@ -132,16 +135,23 @@ def evaluation_place(recipe: Recipe) -> "Place":
     return choose_place(msgspec.structs.replace(recipe.train, compile=False, device=device))
 
 
-def compressed_bytes(corpus: Path) -> tuple[bytes, bytes]:
-    """The end of the training text and all of the held-out text, for the compressors."""
-    from tezgah.evaluation.compressors import PRIMING_BYTES
+class Texts:
+    """The texts of a split in order, in UTF-8, read from disk each time they are gone through.
 
-    tail = bytearray()
-    for text in _texts(corpus, "train"):
-        tail += text
-        if len(tail) > 2 * PRIMING_BYTES:
-            del tail[:-PRIMING_BYTES]
-    return bytes(tail[-PRIMING_BYTES:]), b"".join(_texts(corpus, "validation"))
+    `documents` are the indices of those wanted; all are where it is None.
+    """
+
+    def __init__(self, corpus: Path, split: str, documents: "Indices | None" = None) -> None:
+        self._corpus, self._split = corpus, split
+        self._wanted = None if documents is None else frozenset(documents.tolist())
+
+    def __iter__(self) -> Iterator[bytes]:
+        from tezgah.corpus.reading import read_batches
+
+        texts = chain.from_iterable(batch["text"].to_pylist() for batch in read_batches(self._corpus, self._split))
+        for document, text in enumerate(texts):
+            if self._wanted is None or document in self._wanted:
+                yield text.encode()
 
 
 def spread_documents(corpus: Path, split: str, most: int) -> "Iterator[pa.RecordBatch]":
@@ -157,20 +167,6 @@ def spread_documents(corpus: Path, split: str, most: int) -> "Iterator[pa.Record
         first += len(batch)
         taken = np.flatnonzero((places + 1) * min(most, total) // total > places * min(most, total) // total)
         yield batch.take(taken)
-
-
-def _texts(corpus: Path, split: str) -> Iterator[bytes]:
-    from tezgah.corpus.reading import read_batches
-
-    for batch in read_batches(corpus, split):
-        yield "".join(batch["text"].to_pylist()).encode()
-
-
-def _documents(corpus: Path, split: str) -> Iterator[bytes]:
-    from tezgah.corpus.reading import read_batches
-
-    for batch in read_batches(corpus, split):
-        yield from (text.encode() for text in batch["text"].to_pylist())
 
 
 def _callbacks(recipe: Recipe, tokenizer: "Tokenizer", held_out: Any) -> "Callbacks":

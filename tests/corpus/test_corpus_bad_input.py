@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,49 @@ def test_a_broken_array_names_the_row(tmp_path, content, message):
     assert message in refused(tmp_path, source=str(tmp_path / "a.json"))
 
 
+DEEP = "[" * 100_000  # deeper than any reader of JSON goes
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "message"),
+    [
+        ("a.jsonl", f'{{"text": "a", "extra": {DEEP}', "row 2 cannot be used (maximum recursion depth exceeded"),
+        ("a.jsonl", f'{{"extra": {DEEP}', "row 2 cannot be used (maximum recursion depth exceeded"),
+        ("a.json", DEEP, "row 2 is nested too deeply"),
+    ],
+)
+def test_a_row_that_is_nested_too_deeply_is_named_or_counted(tmp_path, name, bad, message):
+    path = tmp_path / name
+    path.write_text(f'{{"text": "good"}}\n{bad}\n' if name == "a.jsonl" else f'[{{"text": "good"}}, {bad}')
+    assert message in refused(tmp_path, source=str(path))
+    (tmp_path / "out").rename(tmp_path / "old")
+    summary = build(tmp_path, source=str(path), on_error="skip", keep_columns=("extra",))
+    assert sorted(texts(tmp_path)) == ["d", "goo"]  # split by position
+    assert sum(entry.texts for entry in summary.dropped.values()) == 1
+
+
+def test_a_value_that_can_be_read_but_is_too_deep_to_write_is_counted(tmp_path, monkeypatch):
+    """Writing recurses a little deeper than reading, so there are such values."""
+
+    def too_deep(value: Any) -> str:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    monkeypatch.setattr("tezgah.corpus.columns._json", too_deep)
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "extra": []}\n')
+    (tmp_path / "b.txt").write_text("good")
+    settings: dict[str, Any] = {"source": f"{tmp_path}/*.*", "keep_columns": ("extra",)}
+    assert "a.jsonl: maximum recursion depth exceeded. Restore it, or" in refused(tmp_path, **settings)
+    (tmp_path / "out").rename(tmp_path / "old")
+    assert build(tmp_path, on_error="skip", **settings).dropped["broken_file"].texts == 1
+
+
+def test_a_deeply_nested_json_file_met_in_a_folder_is_text(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.json").write_text(DEEP)
+    build(tmp_path, source=str(tmp_path / "data"), max_document_bytes=1_000_000)
+    assert "".join(texts(tmp_path)) == DEEP
+
+
 def test_a_table_without_the_text_column_lists_its_columns(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"content": ["a"], "stars": [1]}), path)
@@ -186,6 +230,36 @@ def test_a_file_without_permission(tmp_path, monkeypatch):
         pytest.skip("this user may read everything")
     except PermissionError:
         assert "a.txt: cannot be opened (Permission denied)" in refused(tmp_path, source=str(path))
+
+
+@pytest.mark.parametrize("name", [b"\xff.txt.gz", b"\xff.jsonl.gz", b"\xff.parquet"])
+def test_a_broken_file_whose_name_is_not_utf8_is_named_and_counted(tmp_path, name):
+    data = tmp_path / "data"
+    data.mkdir()
+    path = data / os.fsdecode(name)
+    try:
+        path.write_bytes(b"This is plain text, in spite of its name.")
+    except OSError:
+        pytest.skip("this file system wants UTF-8 names")
+    (data / "b.txt").write_text("good")
+    assert f"{path}: is a broken " in refused(tmp_path, source=str(data))
+    (tmp_path / "out").rename(tmp_path / "old")
+    summary = build(tmp_path, source=str(data), on_error="skip")
+    assert summary.dropped["broken_file"].examples == [str(path)]
+    assert f"data/{os.fsdecode(name)}`".replace("\udcff", "\\udcff") in (tmp_path / "out/card.md").read_text()
+
+
+def test_a_parquet_file_whose_name_is_not_utf8_is_read(tmp_path):
+    path = tmp_path / "data" / os.fsdecode(b"\xff.parquet")
+    path.parent.mkdir()
+    try:
+        path.write_bytes(b"")
+    except OSError:
+        pytest.skip("this file system wants UTF-8 names")
+    with open(path, "wb") as file:
+        pq.write_table(pa.table({"text": ["good"]}), file)
+    build(tmp_path, source=str(path.parent))
+    assert sorted(texts(tmp_path)) == ["d", "goo"]
 
 
 def test_settings_that_cannot_be_met_are_refused_before_reading(tmp_path):

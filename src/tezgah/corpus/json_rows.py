@@ -21,6 +21,7 @@ from tezgah.corpus.tally import Tally
 BLOCK_BYTES = 4 << 20
 LONGEST_ROW_BYTES = 256 << 20
 WHITESPACE = " \t\r\n"
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # the last where a value is nested too deeply
 
 
 class JsonRows:
@@ -44,14 +45,14 @@ class JsonRows:
                     if rows := self._decode(file, first, block):
                         yield self._tally.admit(self._documents(rows, file))
                 self._tally.hashes[file] = stored.hash()
-        except BrokenFileError as error:
+        except (BrokenFileError, RecursionError) as error:  # a kept value may be read and yet be too deep to write
             self._tally.refuse("broken_file", str(file.path), "", str(error), "Restore it")
 
     def _decode(self, file: InputFile, first: int, block: bytes) -> list[Any]:
         """The good rows of a block of lines that begins with row `first`."""
         try:
             rows = self._decoder.decode_lines(block)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except UNREADABLE:
             rows = []
         if len(rows) == block.count(b"\n") and not any(row.text is UNSET for row in rows):
             return rows
@@ -63,7 +64,7 @@ class JsonRows:
         """One row, or None where it was refused."""
         try:
             row = self._decoder.decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             fault, mend = f"cannot be used ({error})", "Mend it"
         else:
             if row.text is not UNSET:
@@ -96,7 +97,7 @@ def looks_like_rows(file: InputFile, text_column: str) -> bool:
     start = 1 + len(head[1:]) - len(head[1:].lstrip(WHITESPACE)) if head.startswith("[") else 0
     try:
         record, end = json.JSONDecoder().raw_decode(head, start)
-    except ValueError:
+    except (ValueError, RecursionError):
         return start == 0 and json.dumps(text_column) in head.partition("\n")[0]
     if not isinstance(record, dict) or (start == 0 and "\n" in head[:end]):
         return False
@@ -184,6 +185,8 @@ def _elements(stored: StoredFile) -> Iterator[bytes]:
             except ValueError as error:
                 if len(buffer) - place > LONGEST_ROW_BYTES or not more():
                     raise BrokenFileError(f"has no whole JSON array: row {number:,} is broken ({error})") from error
+            except RecursionError as error:
+                raise BrokenFileError(f"has no readable JSON array: row {number:,} is nested too deeply") from error
             else:
                 break
         yield buffer[place:end].encode("utf-8", "surrogatepass").replace(b"\n", b" ") + b"\n"

@@ -70,7 +70,10 @@ class TableRows:
 
     def _batches(self, file: InputFile) -> Iterator[pa.RecordBatch]:
         try:
-            with pq.ParquetFile(file.path, pre_buffer=False, buffer_size=1 << 20) as table:
+            with (
+                open(file.path, "rb") as opened,  # Arrow itself opens no file whose name is not UTF-8
+                pq.ParquetFile(opened, pre_buffer=False, buffer_size=1 << 20) as table,
+            ):
                 if self.has_text(table.schema_arrow, str(file.path)):
                     wanted = {self._text_column, *self._kept.names} & set(table.schema_arrow.names)
                     yield from table.iter_batches(_batch_rows(table), columns=sorted(wanted))

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from tezgah.evaluation.bits_per_byte import Evaluation, Indices, evaluate_documents
+from tezgah.tokenizer.texts import strings
 
 if TYPE_CHECKING:
     from tezgah.models.causal import CausalLM
@@ -23,7 +24,7 @@ def evaluate_texts(
     show_progress: bool = False,
 ) -> Evaluation:
     """Predict each of `texts` as a document; the rest as in `evaluate_documents`."""
-    stream = TextDocuments(tokenizer, list(texts))
+    stream = TextDocuments(tokenizer, list(strings(texts)))
     return evaluate_documents(model, stream, batch_size, autocast=autocast, show_progress=show_progress)
 
 

@@ -16,6 +16,10 @@ def strings(texts: Iterable[Any]) -> Iterator[str]:
     """
     if isinstance(texts, str):
         raise InputError("texts: one string where many are expected. Put it in a list.")
+    return _each(texts)
+
+
+def _each(texts: Iterable[Any]) -> Iterator[str]:
     if hasattr(texts, "schema"):  # pyarrow.RecordBatch, pyarrow.Table
         if "text" not in texts.schema.names:
             raise InputError(f"texts: has no column 'text'; it has: {', '.join(texts.schema.names)}.")

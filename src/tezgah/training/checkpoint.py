@@ -6,6 +6,7 @@ tensors and a small JSON; where the data stands follows from the step alone.
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,14 @@ def resume(run: Path, model: CausalLM, optimizer: MuonAdamW) -> TrainingState | 
         return state
     if folders:
         raise InputError(f"{run / 'checkpoints'}: no checkpoint is whole. Start anew with --restart, or restore one.")
+    return None
+
+
+def newest_state(run: Path) -> TrainingState | None:
+    """What the newest checkpoint with a readable `state.json` says; None where there is none. No tensor is read."""
+    for folder in reversed(checkpoints(run)):
+        with suppress(InputError):
+            return read_state(folder)
     return None
 
 
