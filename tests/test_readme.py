@@ -39,7 +39,8 @@ def rows(page: Path) -> list[Row]:
     """The rows of every table of commands in a page."""
     found, heading = [], None
     for line in page.read_text(encoding="utf-8").splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split(" | ")] if line.startswith("| ") else []
+        cells = [cell.strip() for cell in re.split(r"(?<= )\|(?= )", line.strip("|"))] if line.startswith("| ") else []
+        assert not (heading and cells) or len(cells) == 3, f"{page.name}: a row needs three cells: {line}"
         if len(cells) != 3:
             heading = heading if line.startswith("|---") else None
         elif heading is None:

@@ -119,7 +119,7 @@ def find_model(path: Path) -> Path:
 
 
 def read_texts(sources: Iterable[str]) -> Iterator[str]:
-    """The texts of files, folders or globs, each whole, read as a corpus would read them."""
+    """The documents of files, folders or globs, as a corpus would read them."""
     from tezgah.corpus.columns import KeptColumns
     from tezgah.corpus.inputs import list_sources
     from tezgah.corpus.readers import read_documents
