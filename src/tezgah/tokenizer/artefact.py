@@ -12,7 +12,7 @@ import msgspec
 
 from tezgah.errors import InputError
 from tezgah.files import read_json
-from tezgah.tokenizer.pretokenize import pre_tokenizer
+from tezgah.tokenizer.patterns import pre_tokenizer
 from tezgah.tokenizer.settings import Split
 
 SEPARATOR = "<|endoftext|>"

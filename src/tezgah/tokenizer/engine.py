@@ -13,7 +13,7 @@ import tokenizers
 from numpy.typing import NDArray
 
 from tezgah.errors import InputError
-from tezgah.tokenizer.pretokenize import pre_tokenizer
+from tezgah.tokenizer.patterns import pre_tokenizer
 from tezgah.tokenizer.settings import Split
 
 Merge = tuple[str, str]

@@ -1,0 +1,44 @@
+"""Eight bytes at once: what makes hashing and comparing short words cost a few instructions."""
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic
+
+from tezgah.tokenizer.compiled import inlined
+
+LOW_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)  # the lowest n bytes
+
+
+@intrinsic
+def _load(typing_context, array, index):
+    """The eight bytes of a byte array from `index` on, lowest first, wherever they are aligned."""
+
+    def generate(context, builder, signature: Signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        place = builder.gep(data, [arguments[1]])
+        return builder.load(builder.bitcast(place, ir.IntType(64).as_pointer()), align=1)
+
+    return types.uint64(array, types.intp), generate
+
+
+@inlined
+def load(text, begin, length):
+    """The first `length`, at most eight, bytes of `text` from `begin` on, as one number."""
+    if begin + 8 <= len(text):
+        return _load(text, begin) & LOW_BYTES[length]
+    value = np.uint64(0)
+    for k in range(length):
+        value |= np.uint64(text[begin + k]) << np.uint64(8 * k)
+    return value
+
+
+@inlined
+def same(text, begin, other, start, length):
+    """Whether `length` bytes of `text` from `begin` on are those of `other` from `start` on."""
+    while length > 8:
+        if load(text, begin, 8) != load(other, start, 8):
+            return False
+        begin, start, length = begin + 8, start + 8, length - 8
+    return load(text, begin, length) == load(other, start, length)

@@ -1,0 +1,341 @@
+"""Learning merges (Sennrich et al. 2016): the most frequent pair of neighbours becomes a token, again and again.
+
+The rules are those of Hugging Face `tokenizers`, so that merges and ids are equal: the highest
+count first, ties to the smaller (left id, right id); a merged token whose bytes are a token already
+takes that token's id. Counts are int64.
+
+A step touches the words that hold the merged pair and nothing else. Every pair has a count in a
+hash table; a heap holds (count, pair, words) as they were when the pair last grew, and an entry
+whose count has fallen since is put back with the count of today. Counts only fall once a pair has
+come to be, so what is on top with today's count is the most frequent pair there is.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tezgah.tokenizer.compiled import compiled, inlined
+
+PAIR_PRIME = np.uint64(0x9E3779B97F4A7C15)
+NOTHING = -1
+
+
+class Segments(NamedTuple):
+    """Words as ids, rewritten in place; word `w` is the `words[w, LENGTH]` ids from `words[w, START]` on."""
+
+    ids: NDArray[np.int32]
+    words: NDArray[np.int64]  # (words, 3): what is known of a word lies in one cache line
+
+
+START, LENGTH, TIMES = range(3)
+
+
+# A hash table of pairs, (slots, 4): all that is known of a pair lies in one cache line. The columns are
+# left << 32 | right (or NOTHING), its count, the step it last grew in, the newest node of the words it grew in.
+KEY, COUNT, GREW, LIST = range(4)
+Pairs = NDArray[np.int64]
+
+
+class Heap(NamedTuple):
+    """A binary heap, and the linked lists of words its entries point to."""
+
+    counts: NDArray[np.int64]
+    keys: NDArray[np.int64]
+    lists: NDArray[np.int32]
+    node_words: NDArray[np.int32]
+    node_next: NDArray[np.int32]
+
+
+class Tokens(NamedTuple):
+    """Tokens as bytes; token `t` is `arena[starts[t]:starts[t + 1]]`, `slots` find one by its bytes."""
+
+    arena: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    symbols: NDArray[np.int32]  # how many first symbols each is made of
+    slots: NDArray[np.int32]
+
+
+# places of the counters in `used`
+PAIRS, ENTRIES, NODES, FREE_NODE, TOKENS, STEP, MERGES, TOUCHED = range(8)
+
+
+@inlined
+def slot_of(pairs, key):
+    """Where `key` is, or the empty slot where it belongs."""
+    mask = len(pairs) - 1
+    slot = np.int64((np.uint64(key) * PAIR_PRIME) >> np.uint64(32)) & mask
+    while pairs[slot, KEY] != NOTHING and pairs[slot, KEY] != key:
+        slot = (slot + 1) & mask
+    return slot
+
+
+@inlined
+def longer(array, filled, value):
+    """An array of twice the length with the first `filled` elements of `array`, the rest `value`."""
+    larger = np.full(2 * len(array), value, array.dtype)
+    larger[:filled] = array[:filled]
+    return larger
+
+
+@inlined
+def room_for_pairs(pairs, used, more):
+    """A table with room for `more` new pairs; the same one if it has it."""
+    if 2 * (used[PAIRS] + more) < len(pairs):
+        return pairs
+    size = len(pairs)
+    while 2 * (used[PAIRS] + more) >= size:
+        size *= 2
+    larger = np.full((size, 4), NOTHING, np.int64)
+    for old in range(len(pairs)):
+        if pairs[old, KEY] != NOTHING:
+            larger[slot_of(larger, pairs[old, KEY])] = pairs[old]
+    return larger
+
+
+@inlined
+def room_for_nodes(heap, used, more):
+    """A heap with room for `more` new nodes."""
+    nodes = used[NODES]
+    if nodes + more < len(heap.node_words):
+        return heap
+    words, following = heap.node_words, heap.node_next
+    while nodes + more >= len(words):
+        words, following = longer(words, nodes, 0), longer(following, nodes, 0)
+    return Heap(heap.counts, heap.keys, heap.lists, words, following)
+
+
+@inlined
+def grow_pair(pairs, heap, touched, used, key, times, word):
+    """Count a pair `times` more, and remember that it grew in `word`."""
+    slot = slot_of(pairs, key)
+    if pairs[slot, KEY] == NOTHING:
+        pairs[slot, KEY], pairs[slot, COUNT] = key, 0
+        used[PAIRS] += 1
+    pairs[slot, COUNT] += times
+    if pairs[slot, GREW] != used[STEP]:
+        pairs[slot, GREW], pairs[slot, LIST] = used[STEP], NOTHING
+        touched[used[TOUCHED]] = key
+        used[TOUCHED] += 1
+    newest = pairs[slot, LIST]
+    if newest != NOTHING and heap.node_words[newest] == word:
+        return
+    node = used[FREE_NODE]
+    if node == NOTHING:
+        node = used[NODES]
+        used[NODES] += 1
+    else:
+        used[FREE_NODE] = heap.node_next[node]
+    heap.node_words[node], heap.node_next[node] = word, newest
+    pairs[slot, LIST] = node
+
+
+@inlined
+def shrink_pair(pairs, used, key, times):
+    """Count a pair `times` less."""
+    slot = slot_of(pairs, key)
+    if pairs[slot, KEY] == NOTHING:  # a pair too long to be counted when it came to be
+        pairs[slot, KEY], pairs[slot, COUNT] = key, 0
+        used[PAIRS] += 1
+    pairs[slot, COUNT] -= times
+
+
+@inlined
+def before(count, key, other_count, other_key):
+    """Whether a pair is merged before another."""
+    return count > other_count or count == other_count and key < other_key
+
+
+@inlined
+def push(heap, used, count, key, words):
+    """Add an entry; returns the heap, larger if need be."""
+    at = used[ENTRIES]
+    if at == len(heap.counts):
+        counts, keys = longer(heap.counts, at, 0), longer(heap.keys, at, 0)
+        heap = Heap(counts, keys, longer(heap.lists, at, 0), heap.node_words, heap.node_next)
+    used[ENTRIES] += 1
+    while at:
+        parent = (at - 1) >> 1
+        if not before(count, key, heap.counts[parent], heap.keys[parent]):
+            break
+        heap.counts[at], heap.keys[at], heap.lists[at] = heap.counts[parent], heap.keys[parent], heap.lists[parent]
+        at = parent
+    heap.counts[at], heap.keys[at], heap.lists[at] = count, key, words
+    return heap
+
+
+@inlined
+def replace_top(heap, size, count, key, words):
+    """Put an entry in the place of the first, and down to where it belongs among the first `size`."""
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            break
+        right = child + 1
+        if right < size and before(heap.counts[right], heap.keys[right], heap.counts[child], heap.keys[child]):
+            child = right
+        if not before(heap.counts[child], heap.keys[child], count, key):
+            break
+        heap.counts[at], heap.keys[at], heap.lists[at] = heap.counts[child], heap.keys[child], heap.lists[child]
+        at = child
+    heap.counts[at], heap.keys[at], heap.lists[at] = count, key, words
+
+
+@inlined
+def drop_top(heap, used):
+    """Take the first entry away."""
+    last = used[ENTRIES] - 1
+    used[ENTRIES] = last
+    replace_top(heap, last, heap.counts[last], heap.keys[last], heap.lists[last])
+
+
+@inlined
+def token_of(tokens, used, left, right):
+    """The id of `left` and `right` as one token, and the tokens, with it in if it is new."""
+    a, b = tokens.starts[left], tokens.starts[left + 1]
+    c, d = tokens.starts[right], tokens.starts[right + 1]
+    length, new = b - a + d - c, used[TOKENS]
+    start = tokens.starts[new]
+    arena, starts, symbols, slots = tokens.arena, tokens.starts, tokens.symbols, tokens.slots
+    while start + length > len(arena):
+        arena = longer(arena, start, 0)
+    arena[start : start + b - a] = arena[a:b]
+    arena[start + b - a : start + length] = arena[c:d]
+    slot = token_slot(arena, starts, slots, start, length)
+    if slots[slot] != NOTHING:
+        return slots[slot], Tokens(arena, starts, symbols, slots)
+    if new + 2 > len(starts):
+        starts, symbols = longer(starts, new + 1, 0), longer(symbols, new, 0)
+    slots[slot], starts[new + 1], symbols[new] = new, start + length, symbols[left] + symbols[right]
+    used[TOKENS] += 1
+    if 2 * used[TOKENS] > len(slots):
+        slots = np.full(2 * len(slots), NOTHING, np.int32)
+        for token in range(used[TOKENS]):
+            begin = starts[token]
+            slots[token_slot(arena, starts, slots, begin, starts[token + 1] - begin)] = token
+    return new, Tokens(arena, starts, symbols, slots)
+
+
+@inlined
+def token_slot(arena, starts, slots, start, length):
+    """The slot of the token of these bytes, or the empty one where it belongs."""
+    mask, slot = len(slots) - 1, np.int64(length)
+    for k in range(start, start + length):
+        slot = (slot * 1_000_003 + arena[k]) & 0xFFFFFFFFFFFF
+    slot = (slot ^ (slot >> 20)) & mask
+    while slots[slot] != NOTHING:
+        held = slots[slot]
+        if starts[held + 1] - starts[held] == length:
+            k = 0
+            while k < length and arena[starts[held] + k] == arena[start + k]:
+                k += 1
+            if k == length:
+                break
+        slot = (slot + 1) & mask
+    return slot
+
+
+@inlined
+def rewrite(segments, word, left, right, new, pairs, heap, touched, used, symbols, max_symbols):
+    """Merge `left` and `right` into `new` in a word, left to right, and count its pairs anew."""
+    ids, times, begin = segments.ids, segments.words[word, TIMES], segments.words[word, START]
+    end = begin + segments.words[word, LENGTH]
+    i = begin
+    while i + 1 < end and not (ids[i] == left and ids[i + 1] == right):
+        i += 1
+    out = i
+    while i < end:
+        if not (ids[i] == left and i + 1 < end and ids[i + 1] == right):
+            ids[out] = ids[i]
+            i, out = i + 1, out + 1
+            continue
+        if out > begin:
+            previous = np.int64(ids[out - 1])
+            shrink_pair(pairs, used, previous << 32 | left, times)
+            if symbols[previous] + symbols[new] < max_symbols:
+                grow_pair(pairs, heap, touched, used, previous << 32 | new, times, word)
+        i += 2
+        if i < end:
+            following = np.int64(ids[i])
+            shrink_pair(pairs, used, np.int64(right) << 32 | following, times)
+            if symbols[following] + symbols[new] < max_symbols:
+                grow_pair(pairs, heap, touched, used, np.int64(new) << 32 | following, times, word)
+        ids[out] = new
+        out += 1
+    segments.words[word, LENGTH] = out - begin
+
+
+@inlined
+def push_touched(pairs, heap, touched, used):
+    """Enter the pairs that grew in this step."""
+    for k in range(used[TOUCHED]):
+        slot = slot_of(pairs, touched[k])
+        if pairs[slot, COUNT] > 0:
+            heap = push(heap, used, pairs[slot, COUNT], touched[k], pairs[slot, LIST])
+    used[TOUCHED] = 0
+    return heap
+
+
+@inlined
+def room_to_touch(touched, used, more):
+    """An array with room for `more` pairs that grow."""
+    while used[TOUCHED] + more >= len(touched):
+        touched = longer(touched, used[TOUCHED], 0)
+    return touched
+
+
+@compiled
+def first_pairs(segments, pairs, heap, used):
+    """Count every pair of neighbours in the segments; returns the tables, larger."""
+    touched = np.zeros(1 << 16, np.int64)
+    used[STEP] = 0
+    for word in range(len(segments.words)):
+        begin, length = segments.words[word, START], segments.words[word, LENGTH]
+        pairs = room_for_pairs(pairs, used, length)
+        heap = room_for_nodes(heap, used, length)
+        touched = room_to_touch(touched, used, length)
+        for i in range(begin, begin + length - 1):
+            key = np.int64(segments.ids[i]) << 32 | np.int64(segments.ids[i + 1])
+            grow_pair(pairs, heap, touched, used, key, segments.words[word, TIMES], word)
+    return pairs, push_touched(pairs, heap, touched, used)
+
+
+@compiled
+def learn(segments, pairs, heap, tokens, used, merges, token_limit, merge_limit, min_count, max_symbols):
+    """Merge until there are `token_limit` tokens or `merge_limit` merges, or no pair reaches `min_count`.
+
+    Writes (left, right, new) into `merges`, (merges, 3). Returns the tables and whether pairs are left.
+    """
+    touched = np.zeros(1 << 12, np.int64)
+    while used[TOKENS] < token_limit and used[MERGES] < merge_limit:
+        if used[ENTRIES] == 0:
+            return pairs, heap, tokens, False
+        count, key, node = heap.counts[0], heap.keys[0], heap.lists[0]
+        today = pairs[slot_of(pairs, key), COUNT]
+        if today != count:
+            if today > 0:
+                replace_top(heap, used[ENTRIES], today, key, node)
+            else:
+                drop_top(heap, used)
+            continue
+        if count < min_count:
+            return pairs, heap, tokens, False
+        drop_top(heap, used)
+        left, right = np.int32(key >> 32), np.int32(key & 0xFFFFFFFF)
+        new, tokens = token_of(tokens, used, left, right)
+        merges[used[MERGES], 0], merges[used[MERGES], 1], merges[used[MERGES], 2] = left, right, new
+        used[MERGES] += 1
+        used[STEP] += 1
+        while node != NOTHING:
+            word, following = heap.node_words[node], heap.node_next[node]
+            heap.node_next[node] = used[FREE_NODE]
+            used[FREE_NODE] = node
+            length = segments.words[word, LENGTH]
+            pairs = room_for_pairs(pairs, used, 2 * length)
+            heap = room_for_nodes(heap, used, 2 * length)
+            touched = room_to_touch(touched, used, 2 * length)
+            rewrite(segments, word, left, right, new, pairs, heap, touched, used, tokens.symbols, max_symbols)
+            node = following
+        heap = push_touched(pairs, heap, touched, used)
+    return pairs, heap, tokens, True
