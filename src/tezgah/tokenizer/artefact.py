@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from tezgah.errors import InputError
 from tezgah.files import read_json
@@ -108,6 +110,19 @@ def read_artefact(path: Path) -> Artefact:
 def parse(text: str) -> File:
     """The looked-up parts of a `tokenizer.json` that was read before."""
     return msgspec.json.decode(text, type=File)
+
+
+def merge_parts(merge: Any) -> tuple[str, str]:
+    """The two parts of a merge in a `tokenizer.json`; older files write them as one string."""
+    left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
+    return left, right
+
+
+def merge_ids(merges: list[Any], vocab: dict[str, int]) -> NDArray[np.int32]:
+    """Merges as the ids of left, right and both, (merges, 3)."""
+    pairs = [merge_parts(merge) for merge in merges]
+    rows = [(vocab[left], vocab[right], vocab[left + right]) for left, right in pairs]
+    return np.array(rows, np.int32).reshape(-1, 3)
 
 
 def _read_tokenizer_json(path: Path, folder: Path) -> Artefact:

@@ -4,21 +4,27 @@ The loop stops where a table is full and is called again with a larger one, so t
 is Python's.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+import re
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tezgah.tokenizer.blocks import fill, new_block
 from tezgah.tokenizer.classes import character_classes
 from tezgah.tokenizer.compiled import compiled, inlined
 from tezgah.tokenizer.load import load
-from tezgah.tokenizer.pretokenize import SPLIT_NUMBERS, piece_end
+from tezgah.tokenizer.pretokenize import SPLITS
 from tezgah.tokenizer.settings import Split
-from tezgah.tokenizer.wordtable import VALUE, WORD, enter, find, has_room, rebuilt
+from tezgah.tokenizer.wordtable import VALUE, WORD, enter, find, has_room, hash_of, rebuilt
 
 # Longer pieces are cut, so that a text without a space takes time in proportion to its length.
 LONGEST_WORD = 4_096  # bytes
+FULL = -1
 
 
 class Words(NamedTuple):
@@ -30,35 +36,33 @@ class Words(NamedTuple):
 
 
 @inlined
-def add(text, begin, end, times, rows, arena, starts, words):
-    """Count the word `text[begin:end]` `times` more; how many distinct words there are now."""
-    first = load(text, begin, min(8, end - begin))
-    slot = find(text, begin, end, first, rows, arena, starts)
+def add(text, begin, end, first, hashed, times, rows, arena, starts, words):
+    """Count the word `text[begin:end]` `times` more; the distinct words there are now, or FULL."""
+    slot = find(text, begin, end, first, hashed, rows, arena, starts)
     if rows[slot, WORD]:
         rows[slot, VALUE] += times
         return words
+    if not has_room(rows, arena, starts, words, LONGEST_WORD):
+        return FULL
     return enter(text, begin, end, first, slot, times, rows, arena, starts, words)
 
 
 @compiled
-def count_rows(text, offsets, row, at, last_row, classes, split, rows, arena, starts, words):
-    """Count the pieces of rows `row` (from byte `at`) to `last_row`; where it stopped, and the words known.
+def count_rows(text, offsets, row, at, last_row, classes, split, rows, arena, starts, words, block):
+    """Count the words of rows `row` (from byte `at`) to `last_row`; where it stopped, and the words known.
 
     Row `r` is `text[offsets[r]:offsets[r + 1]]`. Stops at `last_row`, or earlier where a table is full.
     """
     while row < last_row:
-        end = offsets[row + 1]
-        while at < end:
-            after = piece_end(text, at, end, classes, split)
-            if after - at > LONGEST_WORD:
-                after = at + LONGEST_WORD
-                while text[after] & 0xC0 == 0x80:
-                    after -= 1  # a cut falls between characters
-            if not has_room(rows, arena, starts, words, LONGEST_WORD):
-                return row, at, words
-            words = add(text, at, after, 1, rows, arena, starts, words)
-            at = after
-        row += 1
+        count, row_after, after = fill(block, text, offsets, row, at, last_row, classes, split, LONGEST_WORD)
+        for k in range(count):
+            now = add(
+                text, block.begins[k], block.ends[k], block.firsts[k], block.hashes[k], 1, rows, arena, starts, words
+            )
+            if now == FULL:
+                return block.rows[k], block.begins[k], words
+            words = now
+        row, at = row_after, after
     return row, at, words
 
 
@@ -66,9 +70,13 @@ def count_rows(text, offsets, row, at, last_row, classes, split, rows, arena, st
 def add_words(more_arena, more_starts, more_counts, word, rows, arena, starts, words):
     """Add the counts of other words, from number `word` on; where it stopped, and the words known."""
     while word < len(more_counts):
-        if not has_room(rows, arena, starts, words, LONGEST_WORD):
-            return word, words
-        words = add(more_arena, more_starts[word], more_starts[word + 1], more_counts[word], rows, arena, starts, words)
+        begin, end = more_starts[word], more_starts[word + 1]
+        first = load(more_arena, begin, min(8, end - begin))
+        hashed = hash_of(first, more_arena, begin, end)
+        now = add(more_arena, begin, end, first, hashed, more_counts[word], rows, arena, starts, words)
+        if now == FULL:
+            break
+        words = now
         word += 1
     return word, words
 
@@ -80,14 +88,15 @@ class WordTable:
         self.words = 0
         self.rows = np.zeros((1 << 14, 4), np.int64)
         self.arena, self.starts = np.zeros(1 << 18, np.uint8), np.zeros(1 << 13, np.int64)
+        self.block = new_block()
 
     def count(self, text: NDArray[np.uint8], offsets: NDArray[np.int64], split: Split) -> None:
         """Count the words of `text`, UTF-8, whose rows end at `offsets`, (rows + 1,)."""
         row, at, last = 0, int(offsets[0]), len(offsets) - 1
         while row < last:
             row, at, self.words = count_rows(
-                text, offsets, row, at, last, character_classes(), SPLIT_NUMBERS[split],
-                self.rows, self.arena, self.starts, self.words,
+                text, offsets, row, at, last, character_classes(), SPLITS[split],
+                self.rows, self.arena, self.starts, self.words, self.block,
             )  # fmt: skip
             if row < last:
                 self._grow()
@@ -111,14 +120,44 @@ class WordTable:
         self.rows, self.arena, self.starts = rebuilt(self.rows, self.arena, self.starts, self.words, LONGEST_WORD)
 
 
-def count_words(text: NDArray[np.uint8], offsets: NDArray[np.int64], split: Split, threads: int = 1) -> Words:
-    """Words and counts of rows `text[offsets[r]:offsets[r + 1]]`, each thread a share of the rows."""
-    shares = np.searchsorted(offsets, np.linspace(offsets[0], offsets[-1], threads + 1))
-    shares[0], shares[-1] = 0, len(offsets) - 1
+def count_texts(
+    chunks: Iterable[tuple[NDArray[np.uint8], NDArray[np.int64]]], split: Split, threads: int
+) -> Words:
+    """Words and their counts in texts that come in chunks, each UTF-8 and where its rows end in it, (rows + 1,).
+
+    Each thread fills a table of its own, so memory is what `threads` tables and as many chunks take.
+    """
     tables = [WordTable() for _ in range(threads)]
+    free: SimpleQueue[WordTable] = SimpleQueue()
+    for table in tables:
+        free.put(table)
+
+    def count(text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
+        table = free.get()
+        try:
+            table.count(text, offsets, split)
+        finally:
+            free.put(table)
+
     with ThreadPoolExecutor(threads) as pool:
-        parts = [offsets[shares[k] : shares[k + 1] + 1] for k in range(threads)]
-        list(pool.map(lambda table, part: table.count(text, part, split), tables, parts))
+        running: deque[Future[None]] = deque()
+        for chunk in chunks:
+            if len(running) > threads:  # one waits, so that no thread does
+                running.popleft().result()
+            running.append(pool.submit(count, *chunk))
+        for job in running:
+            job.result()
     for other in tables[1:]:
         tables[0].add(other.result())
     return tables[0].result()
+
+
+def without(words: Words, part: bytes) -> Words:
+    """The words, those that hold `part` counted zero times."""
+    found = [match.start() for match in re.finditer(b"(?=" + re.escape(part) + b")", words.arena.tobytes())]
+    place = np.array(found, np.int64)
+    holder = np.searchsorted(words.starts, place, side="right") - 1
+    inside = place + len(part) <= words.starts[holder + 1]
+    counts = words.counts.copy()
+    counts[holder[inside]] = 0
+    return words._replace(counts=counts)

@@ -1,45 +1,43 @@
-"""The one place where merges are learned and applied: today by Hugging Face `tokenizers`.
+"""Merges learned and applied by our own engine, and everything it is not made for by Hugging Face `tokenizers`.
 
-Everything else in the room speaks in vocabularies, merges, the text of a `tokenizer.json` and
-arrays of ids, so another engine takes this one's place by giving the same two things.
+Ours reads byte-level BPE with one of the splits of `patterns.py`. Any other `tokenizer.json`
+(WordPiece, Unigram, tokens found in raw text, unknown rules) is left to the library that defines
+what it means, at a tenth of the speed.
 """
 
-from collections.abc import Iterable
+import json
+from functools import cached_property
 from itertools import chain
-from json import dumps, loads
 
 import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
-from tezgah.errors import InputError
-from tezgah.tokenizer.patterns import pre_tokenizer
+from tezgah.tokenizer.artefact import merge_ids
+from tezgah.tokenizer.bpe import byte_segments, train
+from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS
+from tezgah.tokenizer.count import Words, without
+from tezgah.tokenizer.encode import BpeEncoder
+from tezgah.tokenizer.patterns import split_of
 from tezgah.tokenizer.settings import Split
 
 Merge = tuple[str, str]
 
 
-def train_bpe(
-    texts: Iterable[str], vocab_size: int, split: Split, separator: str
-) -> tuple[dict[str, int], list[Merge]]:
-    """Vocabulary and merges of a byte-level BPE (Sennrich et al. 2016) over the texts.
+def train_bpe(words: Words, vocab_size: int, separator: str) -> tuple[dict[str, int], list[Merge]]:
+    """Vocabulary and merges of a byte-level BPE (Sennrich et al. 2016) over counted words.
 
     Ids: the separator is 0, then the 256 bytes, then one a merge, most frequent pair first
     (ties: the smaller pair of ids). Both stop early where no pair is left to merge.
     """
-    untrained = {"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {}, "merges": []}}
-    tokenizer = tokenizers.Tokenizer.from_str(dumps(untrained | {"pre_tokenizer": pre_tokenizer(split)}))
-    trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        min_frequency=0,
-        special_tokens=[separator],
-        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    # Text that spells the separator would merge into a token of the same name, and so of the same id.
-    tokenizer.train_from_iterator((piece for text in texts for piece in text.split(separator)), trainer)
-    model = loads(tokenizer.to_str())["model"]
-    return model["vocab"], [(left, right) for left, right in model["merges"]]
+    words = without(words, separator.encode())  # a token is part of a word: no word spells it, no token does
+    alphabet = sorted(range(256), key=lambda byte: BYTE_CHARACTERS[byte])
+    byte_ids = np.empty(256, np.int32)
+    byte_ids[alphabet] = np.arange(1, 257)
+    bpe = train(byte_segments(words, byte_ids), [b"", *(bytes([byte]) for byte in alphabet)], vocab_size)
+    names = [separator, *("".join([BYTE_CHARACTERS[byte] for byte in token]) for token in bpe.tokens[1:])]
+    merges = [(names[left], names[right]) for left, right, _ in bpe.merges.tolist()]
+    return {name: token_id for token_id, name in enumerate(names)}, merges
 
 
 class Encoder:
@@ -49,39 +47,45 @@ class Encoder:
     the file's text is no tokenizer.
     """
 
-    def __init__(self, tokenizer_json: str) -> None:
+    def __init__(self, tokenizer_json: str, threads: int) -> None:
         try:
             self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
         except Exception as error:  # the library raises nothing narrower
             raise ValueError(str(error)) from error
         self._tokenizer.encode_special_tokens = True
+        self._json, self._threads = tokenizer_json, threads
 
     def vocabulary(self) -> dict[str, int]:
         """Every token with its id, added tokens included."""
         return dict(self._tokenizer.get_vocab(with_added_tokens=True))
 
-    def encode(self, texts: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """The ids of all texts in one array, and how many each text has, (rows,)."""
-        try:
-            rows = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-        except TypeError:
-            raise InputError(_unreadable(texts)) from None
-        counts = np.array([len(row) for row in rows], dtype=np.int64)  # (rows,)
-        return np.fromiter(chain.from_iterable(rows), np.int32, int(counts.sum())), counts
+    def encode(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The ids of rows text[offsets[r]:offsets[r + 1]] in one array, (tokens,), and where each row's end, (rows,)."""
+        if self._ours:
+            return self._ours.encode(text, offsets)
+        ends = offsets.tolist()
+        texts = [text[begin:end].tobytes().decode() for begin, end in zip(ends, ends[1:], strict=False)]
+        rows = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        row_ends = np.cumsum([len(row) for row in rows], dtype=np.int64)  # (rows,)
+        return np.fromiter(chain.from_iterable(rows), np.int32, int(row_ends[-1])), row_ends
 
     def decode(self, ids: list[int]) -> str:
         """The text of ids by the file's own decoder."""
         return str(self._tokenizer.decode(ids, skip_special_tokens=False))
 
-
-def _unreadable(texts: list[str]) -> str:
-    """Why one of the texts cannot be encoded."""
-    for text in texts:
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            return (
-                f"a text holds {text[error.start]!r} at character {error.start:,}, half of a surrogate pair, "
-                "which is no Unicode text. Decode the input as UTF-8 with errors='replace'."
-            )
-    return "a text is not a string. Give strings."
+    @cached_property
+    def _ours(self) -> BpeEncoder | None:
+        """Our engine with the file's rules, where it can follow them to the letter."""
+        file = json.loads(self._json)
+        split = split_of(file["pre_tokenizer"])
+        if split is None or file.get("normalizer") or not all(token["special"] for token in file["added_tokens"]):
+            return None
+        model = file["model"]
+        unknown_to_us = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
+        if model.get("type", "BPE") != "BPE" or any(model.get(name) for name in unknown_to_us):
+            return None
+        vocab: dict[str, int] = model["vocab"]
+        if any(character not in vocab for character in BYTE_CHARACTERS):
+            return None
+        byte_ids = np.array([vocab[character] for character in BYTE_CHARACTERS], np.int32)
+        return BpeEncoder(byte_ids, merge_ids(model["merges"], vocab), split, self._threads)

@@ -217,6 +217,16 @@ def token_of(tokens, used, left, right):
     return new, Tokens(arena, starts, symbols, slots)
 
 
+@compiled
+def enter_tokens(tokens, count):
+    """Make the first `count` tokens findable by their bytes; empty ones are not."""
+    for token in range(count):
+        start, end = tokens.starts[token], tokens.starts[token + 1]
+        if start < end:
+            slot = token_slot(tokens.arena, tokens.starts, tokens.slots, start, end - start)
+            tokens.slots[slot] = token
+
+
 @inlined
 def token_slot(arena, starts, slots, start, length):
     """The slot of the token of these bytes, or the empty one where it belongs."""

@@ -5,7 +5,7 @@ and GPT-4o as `tokenizer.json` files in the wild state them. Every rule ends in 
 match whatever is left, so the pieces of a text, put together, are the text.
 """
 
-from typing import Any
+from typing import Any, get_args
 
 from tezgah.tokenizer.settings import Split
 
@@ -47,6 +47,29 @@ def pre_tokenizer(split: Split) -> dict[str, Any]:
         return _sequence({"type": "Digits", "individual_digits": True}, _byte_level(use_regex=True))
     cut = {"type": "Split", "pattern": {"Regex": PATTERNS[split]}, "behavior": "Isolated", "invert": False}
     return _sequence(cut, _byte_level(use_regex=False))
+
+
+def split_of(rule: Any) -> Split | None:
+    """The split that the `pre_tokenizer` entry of a `tokenizer.json` asks for; None where it is none of ours.
+
+    >>> split_of({"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False})
+    'gpt2'
+    """
+    return next((split for split in get_args(Split) if _essence(pre_tokenizer(split)) == _essence(rule)), None)
+
+
+def _essence(rule: Any) -> Any:
+    """What of a rule decides where it cuts, its defaults filled in."""
+    match rule:
+        case {"type": "Sequence", "pretokenizers": parts}:
+            return [_essence(part) for part in parts]
+        case {"type": "ByteLevel"}:
+            return "ByteLevel", rule.get("add_prefix_space", True), rule.get("use_regex", True)
+        case {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False}:
+            return "Split", regex
+        case {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Removed", "invert": True}:
+            return "Split", regex  # all between matches removed: our patterns leave nothing between them
+    return rule
 
 
 def _byte_level(use_regex: bool) -> dict[str, Any]:

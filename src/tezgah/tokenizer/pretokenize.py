@@ -22,9 +22,10 @@ from tezgah.tokenizer.classes import (
 from tezgah.tokenizer.compiled import compiled, inlined
 from tezgah.tokenizer.settings import Split
 
-SPLIT_NUMBERS: dict[Split, int] = {
-    "gpt2": 0, "cl100k": 1, "o200k": 2, "whitespace": 3, "digits": 4, "turkish-safe": 5,
-}  # fmt: skip
+# A split is told to compiled code by the length of a tuple, which is part of its type: each gets a loop of
+# its own, without the others in it (240 MB/s so, 115 where a number chose among them in the loop).
+NUMBERS: dict[Split, int] = {"gpt2": 0, "cl100k": 1, "o200k": 2, "whitespace": 3, "digits": 4, "turkish-safe": 5}
+SPLITS = {name: (0,) * number for name, number in NUMBERS.items()}
 GPT2, CL100K, O200K, WHITESPACE, DIGITS, TURKISH_SAFE = range(6)
 
 UPPERLIKE = UPPER | MODIFIER | LETTER | MARK  # o200k's [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]
@@ -275,16 +276,17 @@ def o200k(text, i, end, classes):
 
 @inlined
 def piece_end(text, i, end, classes, split):
-    """Where the piece that begins at `i` ends, by the split of this number."""
-    if split == GPT2:
+    """Where the piece that begins at `i` ends, by a split of SPLITS."""
+    number = len(split)
+    if number == GPT2:
         return gpt2(text, i, end, classes)
-    if split == TURKISH_SAFE:
+    if number == TURKISH_SAFE:
         return turkish_safe(text, i, end, classes)
-    if split == CL100K:
+    if number == CL100K:
         return cl100k(text, i, end, classes)
-    if split == O200K:
+    if number == O200K:
         return o200k(text, i, end, classes)
-    if split == WHITESPACE:
+    if number == WHITESPACE:
         return whitespace(text, i, end, classes)
     return digits(text, i, end, classes)
 

@@ -1,7 +1,7 @@
 """A tokenizer: text to ids and back, exactly, with one token that no text can spell."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,17 +9,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tezgah.console import warn
+from tezgah.cores import available_cores
 from tezgah.errors import InputError
 from tezgah.files import write_json, write_text
 from tezgah.tokenizer.artefact import SEPARATOR, Artefact, byte_level_bpe, parse, read_artefact
 from tezgah.tokenizer.bytelevel import token_bytes
+from tezgah.tokenizer.count import Words, count_texts
 from tezgah.tokenizer.engine import Encoder, train_bpe
+from tezgah.tokenizer.extend import extend
 from tezgah.tokenizer.settings import Split
-from tezgah.tokenizer.texts import strings
+from tezgah.tokenizer.texts import utf8
 
 SMALLEST_VOCABULARY = 257  # the separator and the 256 bytes
 UTF8_BYTES = {bytes([each]) for each in (*range(0xC0), *range(0xC2, 0xF5))}  # the others are in no UTF-8 text
-CHUNK_CHARACTERS = 4_000_000  # encoded at once: the engine holds about 50 bytes a character meanwhile
 
 
 class Tokenizer:
@@ -34,7 +36,7 @@ class Tokenizer:
         self.json = artefact.text
         self.hash = hashlib.sha256(artefact.text.encode()).hexdigest()
         self.separator = artefact.separator
-        self._encoder = Encoder(artefact.text)
+        self._encoder = Encoder(artefact.text, available_cores())
         vocabulary = self._encoder.vocabulary()
         self.separator_id = vocabulary[artefact.separator]
         self.vocab_size = max(vocabulary.values()) + 1
@@ -56,18 +58,27 @@ class Tokenizer:
         >>> tokenizer.decode(tokenizer.encode("su sus"))
         'su sus'
         """
-        if vocab_size < SMALLEST_VOCABULARY:
-            raise InputError(
-                f"tokenizer.vocab_size: {vocab_size:,} is too small: {SEPARATOR} and the 256 bytes take "
-                f"{SMALLEST_VOCABULARY}. Set it to {SMALLEST_VOCABULARY} or more."
-            )
-        vocab, merges = train_bpe(strings(texts), vocab_size, split, SEPARATOR)
+        _check_size(vocab_size)
+        return cls.from_words(count_texts(utf8(texts), split, available_cores()), vocab_size, split)
+
+    @classmethod
+    def from_words(cls, words: Words, vocab_size: int, split: Split) -> Self:
+        """The same from words that were counted before, cut by `split`."""
+        _check_size(vocab_size)
+        vocab, merges = train_bpe(words, vocab_size, SEPARATOR)
         if len(vocab) < vocab_size:
             raise InputError(
                 f"tokenizer.vocab_size: {vocab_size:,} cannot be reached: the training texts support {len(vocab):,} "
                 f"ids. Set it to {len(vocab):,} or less, or add text."
             )
         return cls(Artefact(byte_level_bpe(vocab, merges, split, SEPARATOR), SEPARATOR))
+
+    def extend(self, texts: Iterable[Any], add: int) -> "Tokenizer":
+        """A tokenizer with every id and merge of this one and up to `add` new tokens, learned from texts.
+
+        Raises InputError where this is no BPE, or one whose merges cannot go on (`extend.py`).
+        """
+        return Tokenizer(Artefact(extend(self.json, utf8(texts), add, available_cores()), self.separator))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -93,15 +104,19 @@ class Tokenizer:
 
         Returns ids, (tokens,), and offsets, (rows + 1,): text i is ids[offsets[i]:offsets[i + 1]].
         """
-        chunks = [self._encoder.encode(chunk) for chunk in _chunks(strings(texts))]
-        ids = np.concatenate([ids for ids, _ in chunks] or [np.empty(0, np.int32)])  # (tokens,)
-        counts = np.concatenate([counts for _, counts in chunks] or [np.empty(0, np.int64)])  # (rows,)
+        parts, ends, total = [np.empty(0, np.int32)], [np.zeros(1, np.int64)], 0
+        for text, offsets in utf8(texts):
+            part, row_ends = self._encoder.encode(text, offsets)
+            parts.append(part)
+            ends.append(row_ends + total)
+            total += part.size
+        ids = np.concatenate(parts)  # (tokens,)
         if (ids == self.separator_id).any():
             raise InputError(
                 f"a text spells {self.separator!r}, and this tokenizer's own rules turn it into the separator. "
                 "Take it out of the text, or use another tokenizer."
             )
-        return ids, np.concatenate([[0], counts.cumsum()])
+        return ids, np.concatenate(ends)
 
     def decode(self, ids: ArrayLike) -> str:
         """The text of ids; bytes that are no UTF-8 become U+FFFD, the separator is spelled out."""
@@ -134,15 +149,9 @@ class Tokenizer:
         write_json(folder / "tokenizer_config.json", config)
 
 
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Lists of texts of about CHUNK_CHARACTERS together."""
-    chunk: list[str] = []
-    characters = 0
-    for text in texts:
-        chunk.append(text)
-        characters += len(text)
-        if characters >= CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
+def _check_size(vocab_size: int) -> None:
+    if vocab_size < SMALLEST_VOCABULARY:
+        raise InputError(
+            f"tokenizer.vocab_size: {vocab_size:,} is too small: {SEPARATOR} and the 256 bytes take "
+            f"{SMALLEST_VOCABULARY}. Set it to {SMALLEST_VOCABULARY} or more."
+        )

@@ -29,10 +29,10 @@ def hash_of(first, text, begin, end):
 
 
 @inlined
-def find(text, begin, end, first, rows, arena, starts):
-    """The row of the word `text[begin:end]`: its own, or the empty one where it belongs."""
+def find(text, begin, end, first, hashed, rows, arena, starts):
+    """The row of the word `text[begin:end]`, whose hash is `hashed`: its own, or the empty one where it belongs."""
     length, mask = end - begin, len(rows) - 1
-    slot = hash_of(first, text, begin, end) & mask
+    slot = hashed & mask
     while rows[slot, WORD]:
         if rows[slot, FIRST] == np.int64(first) and rows[slot, WORD] >> 32 == length:
             if length <= 8:

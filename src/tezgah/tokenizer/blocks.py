@@ -1,0 +1,59 @@
+"""Words of a text by the block: cut and hashed first, looked up after.
+
+A lookup waits for memory. The lookups of a block do not wait for one another, as they would if the
+next word were only cut once the last one was found.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tezgah.tokenizer.compiled import inlined
+from tezgah.tokenizer.load import load
+from tezgah.tokenizer.pretokenize import piece_end
+from tezgah.tokenizer.wordtable import hash_of
+
+WORDS = 256  # of a block: its arrays stay in the first cache
+
+
+class Block(NamedTuple):
+    """Words `text[begins[k]:ends[k]]` of rows `rows[k]`, with what finds them in a table."""
+
+    rows: NDArray[np.int64]
+    begins: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    firsts: NDArray[np.uint64]
+    hashes: NDArray[np.int64]
+
+
+def new_block() -> Block:
+    """A block to be filled."""
+    rows, begins, ends, hashes = np.empty((4, WORDS), np.int64)
+    return Block(rows, begins, ends, np.empty(WORDS, np.uint64), hashes)
+
+
+@inlined
+def fill(block, text, offsets, row, at, last_row, classes, split, longest):
+    """Cut the words from byte `at` of `row` on; how many there are, and the row and the byte after them.
+
+    Row `r` is `text[offsets[r]:offsets[r + 1]]`. A word of more than `longest` bytes is cut between characters.
+    """
+    count = 0
+    while row < last_row:
+        end = offsets[row + 1]
+        while at < end:
+            if count == WORDS:
+                return count, row, at
+            after = piece_end(text, at, end, classes, split)
+            if after - at > longest:
+                after = at + longest
+                while text[after] & 0xC0 == 0x80:
+                    after -= 1
+            first = load(text, at, min(8, after - at))
+            block.rows[count], block.begins[count], block.ends[count] = row, at, after
+            block.firsts[count], block.hashes[count] = first, hash_of(first, text, at, after)
+            count += 1
+            at = after
+        row += 1
+    return count, row, at
