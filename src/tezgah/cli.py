@@ -37,11 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _do(words: list[str]) -> None:
+    if " ".join(words[:2]) in verbs.VERBS:  # a verb of two words
+        words = [" ".join(words[:2]), *words[2:]]
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview())
     elif words[0] == "--version":
         print(f"tezgah {__version__}")
     elif words[0] not in verbs.VERBS:
+        if of_two := [verb for verb in verbs.VERBS if verb.startswith(f"{words[0]} ")]:
+            raise InputError(f"{words[0]} what? The verbs are {', '.join(of_two)}.")
         near = suggestion(words[0], verbs.VERBS)
         raise InputError(f"no verb {words[0]}.{near} The verbs are {', '.join(verbs.VERBS)}.")
     elif any(word in ("-h", "--help") for word in words[1 : words.index("--") if "--" in words else None]):

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from tezgah.answers import Answer, Plain, Verb, lines
 from tezgah.console import progress, say
+from tezgah.cores import available_cores
 from tezgah.errors import InputError
 from tezgah.files import fingerprint, locked
 from tezgah.settings import PositiveInt
@@ -85,6 +86,30 @@ def extend(operands: list[str], flags: ExtendFlags) -> Answer:
     return Answer(lines(value), value)
 
 
+def explain(operands: list[str], flags: Plain) -> Answer:
+    """Show what a tokenizer does to a text."""
+    from tezgah.tokenizer.explain import explain, visible
+    from tezgah.tokenizer.tokenizer import Tokenizer
+
+    told = explain(Tokenizer.load(operands[0]).json, operands[1])
+    same = told.normalized == told.text
+    shown = [
+        f"normalized  {'as it is' if same else visible(told.normalized.encode())}",
+        f"pieces      {' | '.join(piece.text for piece in told.pieces)}",
+        "",
+    ]
+    for piece in told.pieces:
+        shown.append(f"{piece.text}")
+        if len(piece.merges) > 1:
+            shown.append(f"  merges  {' → '.join(' '.join(step) for step in piece.merges)}")
+        shown.append(f"  tokens  {'  '.join(f'{token.text} ({token.id})' for token in piece.tokens)}")
+    ids = [token.id for piece in told.pieces for token in piece.tokens]
+    shown += ["", f"ids         {' '.join(map(str, ids))}"]
+    if [token.id for token in told.processed] != ids:
+        shown.append(f"processed   {' '.join(f'{token.text} ({token.id})' for token in told.processed)}")
+    return Answer("\n".join(shown), msgspec.to_builtins(told))
+
+
 def _counted(data: list[str], split: Split, path: Path) -> "Words":
     """The words of the files: as they were counted before where nothing has changed."""
     from tezgah.corpus.inputs import list_inputs
@@ -100,7 +125,7 @@ def _counted(data: list[str], split: Split, path: Path) -> "Words":
         if found == told:
             say(f"words: {len(words.counts):,} distinct ones, as counted before in {path}")
             return words
-    words = count_texts(utf8(_texts(data, "counting words")), split)
+    words = count_texts(utf8(_texts(data, "counting words")), split, available_cores())
     if not len(words.counts):
         raise InputError(f"{', '.join(data)}: no text in it to learn from. Name other files.")
     write_words(path, words, told)
@@ -109,13 +134,13 @@ def _counted(data: list[str], split: Split, path: Path) -> "Words":
 
 def _texts(data: list[str], title: str) -> Iterator[Any]:
     """Arrow batches of the files' documents, with a bar."""
-    from tezgah.api import read_batches
     from tezgah.corpus.inputs import list_inputs
+    from tezgah.corpus.readers import read_sources
     from tezgah.corpus.settings import CorpusSettings
 
     size = sum(file.size for file in list_inputs(CorpusSettings(source=tuple(data))))
     with progress(title, size, "B") as bar:
-        yield from read_batches(data, bar.advance)
+        yield from read_sources(data, bar.advance)
 
 
 def _output(folder: str, verb: str) -> Path:
@@ -138,5 +163,12 @@ TOKENIZER_VERBS: dict[str, Verb] = {
         ExtendFlags,
         extend,
         f"BASE: {TOKENIZER} {DATA}",
+    ),
+    "tokenizer explain": Verb(
+        "Show the steps from a text to ids: normalized, cut into pieces, merged one by one, finished.",
+        ("TOKENIZER", "TEXT"),
+        Plain,
+        explain,
+        TOKENIZER,
     ),
 }

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tezgah.tokenizer.compiled import inlined
-from tezgah.tokenizer.load import load
 from tezgah.tokenizer.pretokenize import piece_end
-from tezgah.tokenizer.wordtable import hash_of
+from tezgah.tokenizer.wordtable import first_bytes, hash_of, last_bytes
 
 WORDS = 256  # of a block: its arrays stay in the first cache
 
@@ -24,13 +23,15 @@ class Block(NamedTuple):
     begins: NDArray[np.int64]
     ends: NDArray[np.int64]
     firsts: NDArray[np.uint64]
+    lasts: NDArray[np.uint64]
     hashes: NDArray[np.int64]
 
 
 def new_block() -> Block:
     """A block to be filled."""
     rows, begins, ends, hashes = np.empty((4, WORDS), np.int64)
-    return Block(rows, begins, ends, np.empty(WORDS, np.uint64), hashes)
+    firsts, lasts = np.empty((2, WORDS), np.uint64)
+    return Block(rows, begins, ends, firsts, lasts, hashes)
 
 
 @inlined
@@ -50,9 +51,10 @@ def fill(block, text, offsets, row, at, last_row, classes, split, longest):
                 after = at + longest
                 while text[after] & 0xC0 == 0x80:
                     after -= 1
-            first = load(text, at, min(8, after - at))
+            first, last = first_bytes(text, at, after), last_bytes(text, at, after)
             block.rows[count], block.begins[count], block.ends[count] = row, at, after
-            block.firsts[count], block.hashes[count] = first, hash_of(first, text, at, after)
+            block.firsts[count], block.lasts[count] = first, last
+            block.hashes[count] = hash_of(first, last, text, at, after)
             count += 1
             at = after
         row += 1

@@ -16,15 +16,24 @@ from numpy.typing import NDArray
 
 from tezgah.tokenizer.blocks import fill, new_block
 from tezgah.tokenizer.classes import character_classes
-from tezgah.tokenizer.compiled import compiled, inlined
-from tezgah.tokenizer.load import load
+from tezgah.tokenizer.compiled import compiled
 from tezgah.tokenizer.pretokenize import SPLITS
 from tezgah.tokenizer.settings import Split
-from tezgah.tokenizer.wordtable import VALUE, WORD, enter, find, has_room, hash_of, rebuilt
+from tezgah.tokenizer.wordtable import (
+    NUMBER,
+    VALUE,
+    WORD,
+    enter,
+    find,
+    first_bytes,
+    has_room,
+    hash_of,
+    last_bytes,
+    rebuilt,
+)
 
 # Longer pieces are cut, so that a text without a space takes time in proportion to its length.
 LONGEST_WORD = 4_096  # bytes
-FULL = -1
 
 
 class Words(NamedTuple):
@@ -33,18 +42,6 @@ class Words(NamedTuple):
     arena: NDArray[np.uint8]
     starts: NDArray[np.int64]
     counts: NDArray[np.int64]
-
-
-@inlined
-def add(text, begin, end, first, hashed, times, rows, arena, starts, words):
-    """Count the word `text[begin:end]` `times` more; the distinct words there are now, or FULL."""
-    slot = find(text, begin, end, first, hashed, rows, arena, starts)
-    if rows[slot, WORD]:
-        rows[slot, VALUE] += times
-        return words
-    if not has_room(rows, arena, starts, words, LONGEST_WORD):
-        return FULL
-    return enter(text, begin, end, first, slot, times, rows, arena, starts, words)
 
 
 @compiled
@@ -56,12 +53,14 @@ def count_rows(text, offsets, row, at, last_row, classes, split, rows, arena, st
     while row < last_row:
         count, row_after, after = fill(block, text, offsets, row, at, last_row, classes, split, LONGEST_WORD)
         for k in range(count):
-            now = add(
-                text, block.begins[k], block.ends[k], block.firsts[k], block.hashes[k], 1, rows, arena, starts, words
-            )
-            if now == FULL:
-                return block.rows[k], block.begins[k], words
-            words = now
+            begin, end, first, last = block.begins[k], block.ends[k], block.firsts[k], block.lasts[k]
+            slot = find(text, begin, end, first, last, block.hashes[k], rows, arena, starts)
+            if rows[slot, WORD]:
+                rows[slot, VALUE] += 1
+            elif has_room(rows, arena, starts, words, LONGEST_WORD):
+                words = enter(text, begin, end, first, last, slot, 0, 1, rows, arena, starts, words)
+            else:
+                return block.rows[k], begin, words
         row, at = row_after, after
     return row, at, words
 
@@ -70,13 +69,16 @@ def count_rows(text, offsets, row, at, last_row, classes, split, rows, arena, st
 def add_words(more_arena, more_starts, more_counts, word, rows, arena, starts, words):
     """Add the counts of other words, from number `word` on; where it stopped, and the words known."""
     while word < len(more_counts):
-        begin, end = more_starts[word], more_starts[word + 1]
-        first = load(more_arena, begin, min(8, end - begin))
-        hashed = hash_of(first, more_arena, begin, end)
-        now = add(more_arena, begin, end, first, hashed, more_counts[word], rows, arena, starts, words)
-        if now == FULL:
+        begin, end, times = more_starts[word], more_starts[word + 1], more_counts[word]
+        first, last = first_bytes(more_arena, begin, end), last_bytes(more_arena, begin, end)
+        hashed = hash_of(first, last, more_arena, begin, end)
+        slot = find(more_arena, begin, end, first, last, hashed, rows, arena, starts)
+        if rows[slot, WORD]:
+            rows[slot, VALUE] += times
+        elif has_room(rows, arena, starts, words, LONGEST_WORD):
+            words = enter(more_arena, begin, end, first, last, slot, 0, times, rows, arena, starts, words)
+        else:
             break
-        words = now
         word += 1
     return word, words
 
@@ -113,7 +115,7 @@ class WordTable:
         """The words and their counts so far."""
         held = self.rows[self.rows[:, WORD] != 0]
         counts = np.empty(self.words, np.int64)
-        counts[(held[:, WORD] & 0xFFFFFFFF) - 1] = held[:, VALUE]
+        counts[(held[:, WORD] & NUMBER) - 1] = held[:, VALUE]
         return Words(self.arena[: self.starts[self.words]], self.starts[: self.words + 1], counts)
 
     def _grow(self) -> None:

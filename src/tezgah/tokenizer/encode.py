@@ -18,7 +18,7 @@ from tezgah.tokenizer.classes import character_classes
 from tezgah.tokenizer.compiled import compiled, inlined
 from tezgah.tokenizer.pretokenize import SPLITS
 from tezgah.tokenizer.settings import Split
-from tezgah.tokenizer.wordtable import VALUE, WORD, enter, find, has_room, rebuilt
+from tezgah.tokenizer.wordtable import VALUE, WORD, enter, find, has_room, rebuilt, tag_of
 
 LONGEST_WORD = 1 << 24  # bytes; a longer piece is cut, for merging needs about 40 bytes of memory for each of its own
 REMEMBERED = 128  # bytes; longer words hardly come twice
@@ -26,7 +26,7 @@ SLOTS = 1 << 20  # of a full memory, 32 MB: half of them are words
 SHORT = 64  # bytes; up to here searching all pairs anew for every merge costs less than a heap
 SHARE = 1 << 16  # bytes; a thread is not started for less
 
-COUNT = 3  # column of a word's row: how many ids it has. VALUE has them, up to two, or where they begin in `pool`
+# A word's row has in its tag how many ids it has, in its value these, up to two, or where they begin in `pool`.
 TWO, LOW = np.int64(32), np.int64(0xFFFFFFFF)
 KEY, RANK_AND_ID, NO_PAIR = 0, 1, np.int64(-1)
 FAR = np.int64(1) << np.int64(62)  # the rank of a pair that is never merged
@@ -102,7 +102,7 @@ def merge_short(ids, begin, count, pairs, ranks):
     return count
 
 
-@inlined
+@compiled
 def merge_long(ids, begin, count, pairs):
     """The same with a heap of (rank, place): count × log(count), however long the word."""
     following, previous = np.arange(1, count + 1), np.arange(-1, count - 1)
@@ -140,7 +140,7 @@ def merge_long(ids, begin, count, pairs):
     return left
 
 
-@inlined
+@compiled
 def merge_word(text, begin, end, rules, ids, out, ranks):
     """Write the ids of the word `text[begin:end]` from `ids[out]` on; how many."""
     count = end - begin
@@ -171,7 +171,7 @@ def pair_table(merges: NDArray[np.int32]) -> NDArray[np.int64]:
 
 
 @inlined
-def remember(memory, slot, text, begin, end, first, ids, out, count):
+def remember(memory, slot, text, begin, end, first, last, ids, out, count):
     """Keep the ids of a new word."""
     used = memory.used
     if count <= 2:
@@ -181,8 +181,8 @@ def remember(memory, slot, text, begin, end, first, ids, out, count):
         for k in range(count):
             memory.pool[value + k] = ids[out + k]
         used[1] += count
-    used[0] = enter(text, begin, end, first, slot, value, memory.rows, memory.arena, memory.starts, used[0])
-    memory.rows[slot, COUNT] = count
+    rows, arena, starts = memory.rows, memory.arena, memory.starts
+    used[0] = enter(text, begin, end, first, last, slot, count, value, rows, arena, starts, used[0])
 
 
 @compiled
@@ -204,9 +204,10 @@ def encode_rows(text, offsets, row, at, last_row, classes, split, rules, memory,
             if end - begin > REMEMBERED:
                 out += merge_word(text, begin, end, rules, ids, out, ranks)
                 continue
-            slot = find(text, begin, end, block.firsts[k], block.hashes[k], memory.rows, memory.arena, memory.starts)
+            first, last = block.firsts[k], block.lasts[k]
+            slot = find(text, begin, end, first, last, block.hashes[k], memory.rows, memory.arena, memory.starts)
             if memory.rows[slot, WORD]:
-                count, value = memory.rows[slot, COUNT], memory.rows[slot, VALUE]
+                count, value = tag_of(memory.rows, slot), memory.rows[slot, VALUE]
                 if count <= 2:
                     ids[out], ids[out + 1] = value & LOW, value >> TWO
                 else:
@@ -220,7 +221,7 @@ def encode_rows(text, offsets, row, at, last_row, classes, split, rules, memory,
             ):
                 return row, begin, out
             count = merge_word(text, begin, end, rules, ids, out, ranks)
-            remember(memory, slot, text, begin, end, block.firsts[k], ids, out, count)
+            remember(memory, slot, text, begin, end, first, last, ids, out, count)
             out += count
         while row < row_after:
             row_ends[row] = out

@@ -8,9 +8,6 @@ from numba.extending import intrinsic
 
 from tezgah.tokenizer.compiled import inlined
 
-LOW_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)  # the lowest n bytes
-
-
 @intrinsic
 def _load(typing_context, array, index):
     """The eight bytes of a byte array from `index` on, lowest first, wherever they are aligned."""
@@ -25,9 +22,10 @@ def _load(typing_context, array, index):
 
 @inlined
 def load(text, begin, length):
-    """The first `length`, at most eight, bytes of `text` from `begin` on, as one number."""
+    """The first `length`, one to eight, bytes of `text` from `begin` on, as one number."""
     if begin + 8 <= len(text):
-        return _load(text, begin) & LOW_BYTES[length]
+        beyond = np.uint64(64 - 8 * length)
+        return _load(text, begin) << beyond >> beyond
     value = np.uint64(0)
     for k in range(length):
         value |= np.uint64(text[begin + k]) << np.uint64(8 * k)

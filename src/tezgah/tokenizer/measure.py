@@ -63,6 +63,22 @@ def measure(tokenizer: Tokenizer, texts: Iterable[Any]) -> Measures:
     )
 
 
+def changed_words(old: Tokenizer, new: Tokenizer, texts: Iterable[Any]) -> float:
+    """The share, 0 to 1, of words in the texts that the new tokenizer turns into other ids than the old one."""
+    counts: Counter[str] = Counter()
+    for text in strings(texts):
+        counts.update(text.split())
+    before, after = (_rows(tokenizer, counts) for tokenizer in (old, new))
+    changed = sum(times for times, a, b in zip(counts.values(), before, after, strict=True) if a != b)
+    return _ratio(changed, counts.total())
+
+
+def _rows(tokenizer: Tokenizer, words: Iterable[str]) -> list[list[int]]:
+    """The ids of each word, with the space before it."""
+    ids, offsets = tokenizer.encode_batch(f" {word}" for word in words)
+    return [ids[begin:end].tolist() for begin, end in zip(offsets, offsets[1:], strict=False)]
+
+
 def _batches(texts: Iterator[str]) -> Iterator[list[str]]:
     batch: list[str] = []
     for text in texts:

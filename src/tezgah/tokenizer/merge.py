@@ -70,7 +70,7 @@ def slot_of(pairs, key):
     return slot
 
 
-@inlined
+@compiled
 def longer(array, filled, value):
     """An array of twice the length with the first `filled` elements of `array`, the rest `value`."""
     larger = np.full(2 * len(array), value, array.dtype)
@@ -78,31 +78,37 @@ def longer(array, filled, value):
     return larger
 
 
-@inlined
-def room_for_pairs(pairs, used, more):
-    """A table with room for `more` new pairs; the same one if it has it."""
-    if 2 * (used[PAIRS] + more) < len(pairs):
-        return pairs
-    size = len(pairs)
-    while 2 * (used[PAIRS] + more) >= size:
-        size *= 2
-    larger = np.full((size, 4), NOTHING, np.int64)
-    for old in range(len(pairs)):
-        if pairs[old, KEY] != NOTHING:
-            larger[slot_of(larger, pairs[old, KEY])] = pairs[old]
-    return larger
-
-
-@inlined
-def room_for_nodes(heap, used, more):
-    """A heap with room for `more` new nodes."""
-    nodes = used[NODES]
-    if nodes + more < len(heap.node_words):
-        return heap
+@compiled
+def with_room(pairs, heap, touched, used, more):
+    """The tables, larger where there is no room for `more` new pairs and nodes and as many that grow."""
+    if lacks_pairs(pairs, used, more):
+        size = len(pairs)
+        while 2 * (used[PAIRS] + more) >= size:
+            size *= 2
+        larger = np.full((size, 4), NOTHING, np.int64)
+        for old in range(len(pairs)):
+            if pairs[old, KEY] != NOTHING:
+                larger[slot_of(larger, pairs[old, KEY])] = pairs[old]
+        pairs = larger
     words, following = heap.node_words, heap.node_next
-    while nodes + more >= len(words):
-        words, following = longer(words, nodes, 0), longer(following, nodes, 0)
-    return Heap(heap.counts, heap.keys, heap.lists, words, following)
+    while used[NODES] + more >= len(words):
+        words, following = longer(words, used[NODES], 0), longer(following, used[NODES], 0)
+    while used[TOUCHED] + more >= len(touched):
+        touched = longer(touched, used[TOUCHED], 0)
+    return pairs, Heap(heap.counts, heap.keys, heap.lists, words, following), touched
+
+
+@inlined
+def lacks_pairs(pairs, used, more):
+    """Whether the hash table would be more than half full with `more` pairs."""
+    return 2 * (used[PAIRS] + more) >= len(pairs)
+
+
+@inlined
+def lacks_room(pairs, heap, touched, used, more):
+    """Whether `with_room` would change anything."""
+    lacks_nodes = used[NODES] + more >= len(heap.node_words)
+    return lacks_pairs(pairs, used, more) | lacks_nodes | (used[TOUCHED] + more >= len(touched))
 
 
 @inlined
@@ -148,11 +154,8 @@ def before(count, key, other_count, other_key):
 
 @inlined
 def push(heap, used, count, key, words):
-    """Add an entry; returns the heap, larger if need be."""
+    """Add an entry, for which there must be room."""
     at = used[ENTRIES]
-    if at == len(heap.counts):
-        counts, keys = longer(heap.counts, at, 0), longer(heap.keys, at, 0)
-        heap = Heap(counts, keys, longer(heap.lists, at, 0), heap.node_words, heap.node_next)
     used[ENTRIES] += 1
     while at:
         parent = (at - 1) >> 1
@@ -161,7 +164,6 @@ def push(heap, used, count, key, words):
         heap.counts[at], heap.keys[at], heap.lists[at] = heap.counts[parent], heap.keys[parent], heap.lists[parent]
         at = parent
     heap.counts[at], heap.keys[at], heap.lists[at] = count, key, words
-    return heap
 
 
 @inlined
@@ -190,7 +192,7 @@ def drop_top(heap, used):
     replace_top(heap, last, heap.counts[last], heap.keys[last], heap.lists[last])
 
 
-@inlined
+@compiled
 def token_of(tokens, used, left, right):
     """The id of `left` and `right` as one token, and the tokens, with it in if it is new."""
     a, b = tokens.starts[left], tokens.starts[left + 1]
@@ -276,23 +278,20 @@ def rewrite(segments, word, left, right, new, pairs, heap, touched, used, symbol
     segments.words[word, LENGTH] = out - begin
 
 
-@inlined
+@compiled
 def push_touched(pairs, heap, touched, used):
-    """Enter the pairs that grew in this step."""
+    """Enter the pairs that grew in this step; returns the heap, larger if need be."""
+    counts, keys, lists = heap.counts, heap.keys, heap.lists
+    while used[ENTRIES] + used[TOUCHED] > len(counts):
+        counts, keys = longer(counts, used[ENTRIES], 0), longer(keys, used[ENTRIES], 0)
+        lists = longer(lists, used[ENTRIES], 0)
+    heap = Heap(counts, keys, lists, heap.node_words, heap.node_next)
     for k in range(used[TOUCHED]):
         slot = slot_of(pairs, touched[k])
         if pairs[slot, COUNT] > 0:
-            heap = push(heap, used, pairs[slot, COUNT], touched[k], pairs[slot, LIST])
+            push(heap, used, pairs[slot, COUNT], touched[k], pairs[slot, LIST])
     used[TOUCHED] = 0
     return heap
-
-
-@inlined
-def room_to_touch(touched, used, more):
-    """An array with room for `more` pairs that grow."""
-    while used[TOUCHED] + more >= len(touched):
-        touched = longer(touched, used[TOUCHED], 0)
-    return touched
 
 
 @compiled
@@ -302,9 +301,8 @@ def first_pairs(segments, pairs, heap, used):
     used[STEP] = 0
     for word in range(len(segments.words)):
         begin, length = segments.words[word, START], segments.words[word, LENGTH]
-        pairs = room_for_pairs(pairs, used, length)
-        heap = room_for_nodes(heap, used, length)
-        touched = room_to_touch(touched, used, length)
+        if lacks_room(pairs, heap, touched, used, length):
+            pairs, heap, touched = with_room(pairs, heap, touched, used, length)
         for i in range(begin, begin + length - 1):
             key = np.int64(segments.ids[i]) << 32 | np.int64(segments.ids[i + 1])
             grow_pair(pairs, heap, touched, used, key, segments.words[word, TIMES], word)
@@ -342,9 +340,8 @@ def learn(segments, pairs, heap, tokens, used, merges, token_limit, merge_limit,
             heap.node_next[node] = used[FREE_NODE]
             used[FREE_NODE] = node
             length = segments.words[word, LENGTH]
-            pairs = room_for_pairs(pairs, used, 2 * length)
-            heap = room_for_nodes(heap, used, 2 * length)
-            touched = room_to_touch(touched, used, 2 * length)
+            if lacks_room(pairs, heap, touched, used, 2 * length):
+                pairs, heap, touched = with_room(pairs, heap, touched, used, 2 * length)
             rewrite(segments, word, left, right, new, pairs, heap, touched, used, tokens.symbols, max_symbols)
             node = following
         heap = push_touched(pairs, heap, touched, used)
