@@ -4,6 +4,7 @@ Beyond what is there a corpus is synthesized: words drawn with the frequencies t
 text, a new one now and then, so that distinct words grow as they do in natural text (Heaps' law).
 """
 
+import itertools
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ def synthesized(texts: list[str], seed: int = 1) -> Iterator[str]:
     words = count_texts(utf8(texts), "gpt2", threads=1)
     arena = words.arena.tobytes()
     bounds = words.starts.tolist()
-    known = [arena[begin:end] for begin, end in zip(bounds, bounds[1:], strict=False)]
+    known = [arena[begin:end] for begin, end in itertools.pairwise(bounds)]
     shares = np.cumsum(words.counts / words.counts.sum())
     random = np.random.default_rng(seed)
     many = DOCUMENT // 4

@@ -9,6 +9,7 @@ Ids are compared, document by document.
 """
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -84,7 +85,7 @@ def differing(file: Path, split: str, path: Path, threads: int) -> dict[str, int
     random = np.random.default_rng(1)
     texts += ["🙂👩‍🚀🇹🇷 İstanbul'da ışık\r\n\t\x00", *(random.bytes(400).decode(errors="replace") for _ in range(500))]
     ids, offsets = new_encoder("tezgah", file, split, threads)(texts)
-    ours = [ids[begin:end].tolist() for begin, end in zip(offsets, offsets[1:], strict=False)]
+    ours = [ids[begin:end].tolist() for begin, end in itertools.pairwise(offsets)]
     return {
         name: sum(a != b for a, b in zip(ours, new_encoder(name, file, split, threads)(texts), strict=True))
         for name in CONTESTANTS[1:]
@@ -95,8 +96,8 @@ def main() -> None:
     arguments = parser().parse_args()
     if arguments.contestant:
         name, way = arguments.contestant.split(":")
-        told = contest(name, arguments.file, arguments.split, arguments.corpus, way, arguments.threads)
-        print(json.dumps(told))
+        measured = contest(name, arguments.file, arguments.split, arguments.corpus, way, arguments.threads)
+        print(json.dumps(measured))
         return
     begun = measuring.conditions()
     table, results = [], []
@@ -110,7 +111,9 @@ def main() -> None:
         differ = differing(file, arguments.split, path, arguments.threads)
         for way in ("bare", "whole"):
             found = measure(path, file, way, arguments)
-            results.append({"kind": kind, "way": way, "bytes": size, "what": what, "differing": differ, "rounds": found})
+            results.append(
+                {"kind": kind, "way": way, "bytes": size, "what": what, "differing": differ, "rounds": found}
+            )
             table += rows(results[-1])
     header = ["text", "from", "contestant", "MB/s", "tezgah is × as fast", "documents with other ids"]
     title = f"Encoding, {arguments.vocab_size:,} ids, {arguments.split} split, {arguments.threads} threads"

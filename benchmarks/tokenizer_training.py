@@ -97,7 +97,16 @@ def measure(path: Path, names: list[str], vocab_size: int, rounds: int) -> dict[
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for number in range(rounds):
         for name in names if number % 2 == 0 else reversed(names):
-            command = [sys.executable, __file__, "--contestant", name, "--corpus", str(path), "--vocab-size", str(vocab_size)]
+            command = [
+                sys.executable,
+                __file__,
+                "--contestant",
+                name,
+                "--corpus",
+                str(path),
+                "--vocab-size",
+                str(vocab_size),
+            ]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             found[name].append(json.loads(done.stdout.splitlines()[-1]))
             print(f"{path.stem}, round {number + 1}: {name} {found[name][-1]['seconds']:.2f} s", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Counted words against the `regex` module and a dictionary."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -15,7 +16,7 @@ from tezgah.tokenizer.settings import Split
 
 def counts(words: Words) -> dict[bytes, int]:
     arena, starts = words.arena.tobytes(), words.starts.tolist()
-    found = [arena[begin:end] for begin, end in zip(starts, starts[1:], strict=False)]
+    found = [arena[begin:end] for begin, end in itertools.pairwise(starts)]
     assert len(set(found)) == len(found)
     return dict(zip(found, words.counts.tolist(), strict=True))
 

@@ -1,5 +1,6 @@
 """The state machines cut where the regular expressions of `patterns.py` match."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ def pieces(split: Split, text: str) -> list[str]:
     data, _ = buffers([text])
     ends = np.zeros(len(data) + 1, np.int64)
     count = piece_ends(data, 0, len(data), character_classes(), RULES[split], ends[1:])
-    return [data[begin:end].tobytes().decode() for begin, end in zip(ends[:count], ends[1 : count + 1], strict=True)]
+    return [data[begin:end].tobytes().decode() for begin, end in itertools.pairwise(ends[: count + 1])]
 
 
 def expected(split: Split, text: str) -> list[str]:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tezgah.errors import InputError
-from tezgah.tokenizer import tokenizer as module
+from tezgah.tokenizer import texts as text_module
 from tezgah.tokenizer.settings import Split
 from tezgah.tokenizer.tokenizer import Tokenizer
 
@@ -193,7 +193,7 @@ def test_a_batch_is_its_texts_one_after_another_whatever_the_container(
     assert (str(ids.dtype), str(offsets.dtype), offsets.size) == ("int32", "int64", len(lines) + 1)
     for row, line in enumerate(lines):
         assert np.array_equal(ids[offsets[row] : offsets[row + 1]], trained.encode(line))
-    monkeypatch.setattr(module, "CHUNK_CHARACTERS", 100)
+    monkeypatch.setattr(text_module, "CHUNK_BYTES", 100)
     for texts in (lines, pa.array(lines), pa.chunked_array([lines[:5], lines[5:]])):
         again, same = trained.encode_batch(texts)
         assert np.array_equal(ids, again)

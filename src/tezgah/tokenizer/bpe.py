@@ -1,5 +1,6 @@
 """Training a BPE (Sennrich et al. 2016) on counted words, from nothing or on from merges that are there."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ NO_LIMIT = 1 << 62
 
 
 class Bpe(NamedTuple):
-    """Tokens by id, and the merges that make them: (merges, 3) of left, right and new id, in the order they are applied."""
+    """Tokens by id, and the merges that make them, in their order: (merges, 3) of left, right and new id."""
 
     tokens: list[bytes]
     merges: NDArray[np.int32]
@@ -59,7 +60,7 @@ def train(
         advance(int(used[MERGES]) - done)
     ends = known.starts[: used[TOKENS] + 1].tolist()
     arena = known.arena.tobytes()
-    made = [arena[begin:end] for begin, end in zip(ends, ends[1:], strict=False)]
+    made = [arena[begin:end] for begin, end in itertools.pairwise(ends)]
     return Bpe(made, merges[: used[MERGES]])
 
 

@@ -122,9 +122,7 @@ class WordTable:
         self.rows, self.arena, self.starts = rebuilt(self.rows, self.arena, self.starts, self.words, LONGEST_WORD)
 
 
-def count_texts(
-    chunks: Iterable[tuple[NDArray[np.uint8], NDArray[np.int64]]], split: Split, threads: int
-) -> Words:
+def count_texts(chunks: Iterable[tuple[NDArray[np.uint8], NDArray[np.int64]]], split: Split, threads: int) -> Words:
     """Words and their counts in texts that come in chunks, each UTF-8 and where its rows end in it, (rows + 1,).
 
     Each thread fills a table of its own, so memory is what `threads` tables and as many chunks take.

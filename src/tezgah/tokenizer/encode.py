@@ -107,10 +107,10 @@ def merge_long(ids, begin, count, pairs):
     """The same with a heap of (rank, place): count × log(count), however long the word."""
     following, previous = np.arange(1, count + 1), np.arange(-1, count - 1)
     heap = [np.int64(0) for _ in range(0)]
-    for i in range(count - 1):
-        ranked = rank_of(pairs, ids[begin + i], ids[begin + i + 1])
+    for k in range(count - 1):
+        ranked = rank_of(pairs, ids[begin + k], ids[begin + k + 1])
         if ranked != FAR:
-            heappush(heap, (ranked >> TWO) << TWO | i)
+            heappush(heap, (ranked >> TWO) << TWO | k)
     while len(heap) > 0:
         top = heappop(heap)
         rank, i = top >> TWO, top & LOW
@@ -133,9 +133,9 @@ def merge_long(ids, begin, count, pairs):
             if ranked != FAR:
                 heappush(heap, (ranked >> TWO) << TWO | before)
     left = 0
-    for i in range(count):
-        if ids[begin + i] >= 0:
-            ids[begin + left] = ids[begin + i]
+    for k in range(count):
+        if ids[begin + k] >= 0:
+            ids[begin + left] = ids[begin + k]
             left += 1
     return left
 
@@ -215,10 +215,9 @@ def encode_rows(text, offsets, row, at, last_row, classes, split, rules, memory,
                         ids[out + n] = memory.pool[value + n]
                 out += count
                 continue
-            if (
-                not has_room(memory.rows, memory.arena, memory.starts, memory.used[0], REMEMBERED)
-                or memory.used[1] + REMEMBERED > len(memory.pool)
-            ):
+            if not has_room(memory.rows, memory.arena, memory.starts, memory.used[0], REMEMBERED) or memory.used[
+                1
+            ] + REMEMBERED > len(memory.pool):
                 return row, begin, out
             count = merge_word(text, begin, end, rules, ids, out, ranks)
             remember(memory, slot, text, begin, end, first, last, ids, out, count)
@@ -239,7 +238,9 @@ class BpeEncoder:
         for _ in range(threads):
             self._memories.put(_new_memory())
 
-    def encode(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def encode(
+        self, text: NDArray[np.uint8], offsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Ids of rows `text[offsets[r]:offsets[r + 1]]` in one array, (tokens,), and where each row's end, (rows,)."""
         size_bytes = int(offsets[-1] - offsets[0])
         shares = min(self.threads, size_bytes // SHARE + 1)
@@ -254,7 +255,9 @@ class BpeEncoder:
         ends = [row_ends + start for (_, row_ends), start in zip(encoded, before, strict=False)]
         return np.concatenate([ids for ids, _ in encoded]), np.concatenate(ends)
 
-    def _encode(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def _encode(
+        self, text: NDArray[np.uint8], offsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """One thread's share."""
         memory = self._memories.get()
         last = len(offsets) - 1
@@ -284,9 +287,7 @@ def _new_memory() -> Memory:
 
 def _larger(memory: Memory) -> Memory:
     """The memory with more room; an empty one where it was as large as it may be."""
-    if len(memory.rows) >= SLOTS and not has_room(
-        memory.rows, memory.arena, memory.starts, memory.used[0], REMEMBERED
-    ):
+    if len(memory.rows) >= SLOTS and not has_room(memory.rows, memory.arena, memory.starts, memory.used[0], REMEMBERED):
         return _new_memory()
     rows, arena, starts = rebuilt(memory.rows, memory.arena, memory.starts, memory.used[0], REMEMBERED)
     pool = memory.pool

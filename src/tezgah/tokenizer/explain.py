@@ -3,6 +3,7 @@
 Holds for any `tokenizer.json`; for a BPE it also tells every merge of every piece, in its order.
 """
 
+import itertools
 import json
 from typing import Any
 
@@ -54,7 +55,8 @@ def explain(tokenizer_json: str, text: str) -> Explanation:
         return visible(token_bytes(name) if is_byte_level else name.encode())
 
     def tokens(ids: list[int]) -> tuple[Token, ...]:
-        return tuple(Token(each, library.id_to_token(each), spelled(library.id_to_token(each))) for each in ids)
+        named = [(each, library.id_to_token(each) or "") for each in ids]
+        return tuple(Token(each, name, spelled(name)) for each, name in named)
 
     normalized = library.normalizer.normalize_str(text) if library.normalizer else text
     cut = library.pre_tokenizer.pre_tokenize_str(normalized) if library.pre_tokenizer else [(normalized, None)]
@@ -94,7 +96,7 @@ def _merges(piece: str, ranks: dict[tuple[str, str], int]) -> list[list[str]]:
     steps = [list(piece)]
     while True:
         symbols = steps[-1]
-        pairs = list(zip(symbols, symbols[1:], strict=False))
+        pairs = list(itertools.pairwise(symbols))
         best = min(pairs, key=lambda pair: ranks.get(pair, len(ranks)), default=None)
         if best not in ranks:
             return steps

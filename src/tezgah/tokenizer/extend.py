@@ -4,6 +4,7 @@ Text is merged lowest rank first, so the old merges are applied to a word as eve
 what they leave: old text keeps its tokens but where a new merge joins two of them.
 """
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -70,7 +71,9 @@ def extend(tokenizer_json: str, chunks: Iterable[Chunk], add: int, threads: int)
 
 
 BYTES = Alphabet(
-    lambda name: bytes(CHARACTER_BYTES[each] for each in name) if all(each in CHARACTER_BYTES for each in name) else b"",
+    lambda name: (
+        bytes(CHARACTER_BYTES[each] for each in name) if all(each in CHARACTER_BYTES for each in name) else b""
+    ),
     lambda token: "".join(BYTE_CHARACTERS[byte] for byte in token),
 )
 CHARACTERS = Alphabet(str.encode, bytes.decode)
@@ -103,7 +106,7 @@ def _words(file: dict[str, Any], tokenizer_json: str, chunks: Iterable[Chunk], t
     library = tokenizers.Tokenizer.from_str(tokenizer_json)
     counted: Counter[str] = Counter()
     for text, ends in chunks:
-        for begin, end in zip(ends, ends[1:], strict=False):
+        for begin, end in itertools.pairwise(ends):
             row = text[begin:end].tobytes().decode()
             if library.normalizer is not None:
                 row = library.normalizer.normalize_str(row)

@@ -8,6 +8,7 @@ from numba.extending import intrinsic
 
 from tezgah.tokenizer.compiled import inlined
 
+
 @intrinsic
 def _load(typing_context, array, index):
     """The eight bytes of a byte array from `index` on, lowest first, wherever they are aligned."""
@@ -25,7 +26,7 @@ def load(text, begin, length):
     """The first `length`, one to eight, bytes of `text` from `begin` on, as one number."""
     if begin + 8 <= len(text):
         beyond = np.uint64(64 - 8 * length)
-        return _load(text, begin) << beyond >> beyond
+        return _load(text, begin) << beyond >> beyond  # type: ignore[call-arg]
     value = np.uint64(0)
     for k in range(length):
         value |= np.uint64(text[begin + k]) << np.uint64(8 * k)

@@ -4,6 +4,7 @@ Tokens per word is the *fertility*, words continued the *proportion of continued
 Rust et al. 2021 ("How Good is Your Tokenizer?", section 4): 1 and 0 would be one token a word.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -76,7 +77,7 @@ def changed_words(old: Tokenizer, new: Tokenizer, texts: Iterable[Any]) -> float
 def _rows(tokenizer: Tokenizer, words: Iterable[str]) -> list[list[int]]:
     """The ids of each word, with the space before it."""
     ids, offsets = tokenizer.encode_batch(f" {word}" for word in words)
-    return [ids[begin:end].tolist() for begin, end in zip(offsets, offsets[1:], strict=False)]
+    return [ids[begin:end].tolist() for begin, end in itertools.pairwise(offsets)]
 
 
 def _batches(texts: Iterator[str]) -> Iterator[list[str]]:

@@ -149,7 +149,7 @@ def shrink_pair(pairs, used, key, times):
 @inlined
 def before(count, key, other_count, other_key):
     """Whether a pair is merged before another."""
-    return count > other_count or count == other_count and key < other_key
+    return count > other_count or (count == other_count and key < other_key)
 
 
 @inlined

@@ -33,7 +33,7 @@ LOWERLIKE = LOWER | MODIFIER | LETTER | MARK  # o200k's [\p{Ll}\p{Lm}\p{Lo}\p{M}
 BOTHLIKE = UPPERLIKE & LOWERLIKE
 NO_WORD = ANY_LETTER | NUMBER | ANY_SPACE
 APOSTROPHE, BLANK, SLASH = ord("'"), ord(" "), ord("/")
-s, t, m, d, r, e, v, l = (ord(letter) for letter in "stmdrevl")
+S, T, M, D, R, E, V, L = (ord(letter) for letter in "stmdrevl")
 
 
 @inlined
@@ -115,7 +115,7 @@ def suffix(text, i, end, either_case):
         first |= 0x20 if first < 0x80 else 0
         if first == 0xC5 and text[i + 2] == 0xBF:  # ſ, the long s, is an s in another case
             return i + 3
-    if first == s or first == t or first == m or first == d:
+    if first in (S, T, M, D):
         # only letters have become these: no other ASCII character differs from them by the bit alone
         return i + 2
     if i + 2 >= end:
@@ -123,7 +123,7 @@ def suffix(text, i, end, either_case):
     second = text[i + 2]
     if either_case:
         second |= 0x20 if second < 0x80 else 0
-    if (first == r or first == v) and second == e or first == l and second == l:
+    if ((first in (R, V)) and second == E) or (first == L and second == L):
         return i + 3
     return i
 
@@ -203,7 +203,7 @@ def signs(text, i, end, classes, slash):
     after = run_of_others(text, j, end, classes, NO_WORD)
     if after == j:
         return i
-    while after < end and (kind(text, after, classes) & LINE_END or slash and text[after] == SLASH):
+    while after < end and (kind(text, after, classes) & LINE_END or (slash and text[after] == SLASH)):
         after += 1
     return after
 
