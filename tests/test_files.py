@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tezgah import files
+from tezgah import lock
 from tezgah.errors import InputError
 from tezgah.files import (
     atomic_file,
@@ -110,7 +110,7 @@ def test_whoever_locks_a_run_meets_whole_files_alone(tmp_path):
     write_text(tmp_path / "checkpoints" / f".step-000400.{left}" / f".weights.{left}", "half")
     write_text(tmp_path / f".model.{dead.pid}.old" / "weights", "moved aside")
     write_text(tmp_path / f".metrics.jsonl.{left}", "half")
-    with files.locked(tmp_path):
+    with lock.locked(tmp_path):
         assert names(tmp_path) == [".lock", "checkpoints", "model"]
         assert names(tmp_path / "checkpoints") == ["step-000200"]
         assert (tmp_path / "model" / "weights").read_text() == "moved aside"
@@ -259,7 +259,7 @@ def test_a_place_that_refuses_writing_is_one_line(number):
             raise OSError(number, os.strerror(number))
 
 
-@pytest.mark.parametrize("writer", [atomic_file, atomic_folder, files.locked])
+@pytest.mark.parametrize("writer", [atomic_file, atomic_folder, lock.locked])
 def test_a_file_where_a_folder_is_needed_is_one_line(tmp_path, writer):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"), writer(tmp_path / "file" / "deeper"):

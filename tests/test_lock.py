@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tezgah import files
+from tezgah import lock
 from tezgah.errors import InputError
-from tezgah.files import locked
+from tezgah.lock import locked
 
 HOST = os.uname().nodename
 
@@ -27,7 +27,7 @@ HOST = os.uname().nodename
 def held_by_another_process(folder: Path) -> Iterator[int]:
     """The folder is locked by a process of its own, whose id is given."""
     program = (
-        "import sys, time; from pathlib import Path; from tezgah.files import locked\n"
+        "import sys, time; from pathlib import Path; from tezgah.lock import locked\n"
         "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -91,14 +91,14 @@ def test_one_process_cannot_hold_a_folder_twice(tmp_path):
 
 
 def test_a_holder_on_another_machine_is_believed_while_its_heart_beats(tmp_path):
-    leave_lock(tmp_path, "elsewhere", 7, silent=files.SILENT_SECONDS - 30)
+    leave_lock(tmp_path, "elsewhere", 7, silent=lock.SILENT_SECONDS - 30)
     with pytest.raises(InputError, match=r"process 7 on elsewhere.+its lock is free 120 s later"), locked(tmp_path):
         pass
     assert json.loads((tmp_path / ".lock").read_text()) == {"host": "elsewhere", "process": 7}  # untouched
 
 
 def test_a_silent_holder_on_another_machine_is_taken_over_and_it_is_said(tmp_path, capsys):
-    leave_lock(tmp_path, "elsewhere", 7, silent=files.SILENT_SECONDS + 30)
+    leave_lock(tmp_path, "elsewhere", 7, silent=lock.SILENT_SECONDS + 30)
     with locked(tmp_path):
         assert json.loads((tmp_path / ".lock").read_text()) == {"host": HOST, "process": os.getpid()}
     assert "process 7 on elsewhere ended" in capsys.readouterr().err
@@ -123,7 +123,7 @@ def test_on_a_disk_without_flock_a_dead_process_of_this_machine_is_taken_over(tm
 
 
 def test_the_heart_beats_while_the_folder_is_held(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
     with locked(tmp_path):
         os.utime(tmp_path / ".lock", (0, 0))
         deadline = time.monotonic() + 5

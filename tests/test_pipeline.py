@@ -16,7 +16,8 @@ import pytest
 
 from tezgah.changes import has_weights, read_training
 from tezgah.errors import InputError
-from tezgah.files import locked, write_json, write_text
+from tezgah.files import write_json, write_text
+from tezgah.lock import locked
 from tezgah.pipeline import Stations, run
 from tezgah.recipe import Recipe, make_recipe, recipe_fields
 from tezgah.stages import BUDGET, DISPLAY, STAGES, stamps
@@ -410,7 +411,7 @@ def test_only_an_early_stage_still_guards_an_unfinished_training(bench: Bench) -
 
 def test_a_run_in_use_is_refused(bench: Bench) -> None:
     bench.go()
-    code = "import sys; from pathlib import Path; from tezgah.files import locked\n"
+    code = "import sys; from pathlib import Path; from tezgah.lock import locked\n"
     code += "with locked(Path(sys.argv[1])): print('held', flush=True); input()"
     holder = [sys.executable, "-c", code, str(bench.run)]
     with subprocess.Popen(holder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

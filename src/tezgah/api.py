@@ -75,7 +75,8 @@ def train(
     """
     from tezgah.corpus.build import build_corpus
     from tezgah.corpus.settings import CorpusSettings
-    from tezgah.files import atomic_folder, fingerprint, hash_file, locked
+    from tezgah.files import atomic_folder, fingerprint, hash_file
+    from tezgah.lock import locked
     from tezgah.recipe import make_recipe
     from tezgah.stages import settings_of
     from tezgah.stations import train_on

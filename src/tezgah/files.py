@@ -1,32 +1,25 @@
-"""Files and folders that are whole or absent: atomic writes, fingerprints, locks, safe reading.
+"""Files and folders that are whole or absent: atomic writes, fingerprints, safe reading.
 
 Everything is written beside its place, flushed to disk, then renamed over it, so that a reader
 never meets half a file and a crash leaves what was there before.
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import msgspec
-
-from tezgah.console import say
 from tezgah.errors import InputError
 
-HEARTBEAT_SECONDS = 10.0
-SILENT_SECONDS = 120.0  # network disks show a file's time up to 60 s late
 NOT_UTF8 = "backslashreplace"  # how to write what is said of a file whose name holds bytes that are no UTF-8
 
-_LEFTOVER = re.compile(r"\.(.+)\.(\d+)\.(part|old)", re.DOTALL)  # name, process, kind; see _beside
+_LEFTOVER = re.compile(r"\.(.+)\.(\d+)\.(part|old)", re.DOTALL)  # name, process, kind; see beside
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
 
@@ -38,7 +31,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     Leftovers of a killed writer are removed at the next write. Raises InputError when the disk
     is full or the place cannot be written.
     """
-    temporary = _beside(path, "part")
+    temporary = beside(path, "part")
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
@@ -63,7 +56,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     removed at the next write. Raises InputError when the disk is full or the place cannot be
     written.
     """
-    temporary, old = _beside(path, "part"), _beside(path, "old")
+    temporary, old = beside(path, "part"), beside(path, "old")
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
@@ -93,7 +86,7 @@ def remove_leftovers(path: Path) -> None:
         match = _LEFTOVER.fullmatch(left.name)
         if not match or match[1] != path.name:
             continue
-        if int(match[2]) != os.getpid() and _is_running(int(match[2])):
+        if int(match[2]) != os.getpid() and is_running(int(match[2])):
             continue
         if match[3] == "old" and not path.exists():  # ended between the two renames
             os.replace(left, path)
@@ -144,98 +137,6 @@ def _is_full_disk(error: Exception) -> bool:
     told_by_rust = any(f"(os error {number})" in text for number in _FULL)  # safetensors, tokenizers
     told_by_numpy = isinstance(error, OSError) and re.fullmatch(r"\d+ requested and \d+ written", text)
     return told_by_rust or bool(told_by_numpy)
-
-
-class _Holder(msgspec.Struct, frozen=True):
-    host: str
-    process: int
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep every other process out of `folder` while the block runs; the folder is made if absent.
-
-    What killed writers left in it is removed first, so that the block meets whole files alone.
-
-    The lock is the system's own (flock) on `folder/.lock`, so it ends with its process, however
-    that ends. Network disks may not carry it to other machines: there the file names host and
-    process, and its time of change is a heartbeat. Raises InputError when the folder is in use.
-    """
-    path = folder / ".lock"
-    with writing_to(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        _take(descriptor, path)
-        ended = threading.Event()
-        heartbeat = threading.Thread(target=_beat, args=(descriptor, ended), name="lock heartbeat", daemon=True)
-        heartbeat.start()
-        try:
-            remove_all_leftovers(folder)
-            yield
-        finally:
-            ended.set()
-            heartbeat.join()
-            os.ftruncate(descriptor, 0)
-    finally:
-        os.close(descriptor)
-
-
-def _take(descriptor: int, path: Path) -> None:
-    """Take the lock and write our name in it, or say who holds it."""
-    taken = _flock(descriptor)
-    holder = _read_holder(descriptor)
-    who = f"process {holder.process} on {holder.host}" if holder else "process unknown"
-    if taken is False:
-        raise InputError(f"{path.parent}: in use by another run ({who}). Wait for its end, or choose another folder.")
-    if holder and _is_held_elsewhere(holder, path, taken):
-        raise InputError(
-            f"{path.parent}: in use by another run ({who}). Wait for its end, or choose another folder; "
-            f"if it was killed, its lock is free {SILENT_SECONDS:.0f} s later."
-        )
-    if holder:
-        say(f"{path.parent}: {who} ended without giving the folder back; it is taken over.")
-    with writing_to(path.parent):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, msgspec.json.encode(_Holder(os.uname().nodename, os.getpid())), 0)
-        os.fsync(descriptor)
-
-
-def _flock(descriptor: int) -> bool | None:
-    """Whether the system gave us its lock; None on a disk that has none."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
-
-
-def _is_held_elsewhere(holder: _Holder, path: Path, taken: bool | None) -> bool:
-    """Whether a holder that the system's lock did not show is alive."""
-    if holder.host == os.uname().nodename:
-        return taken is None and _is_running(holder.process)
-    probe = _beside(path, "part")
-    with writing_to(path.parent):
-        probe.touch()  # gives the time by the clock that stamps the heartbeats
-    try:
-        return probe.stat().st_mtime - path.stat().st_mtime < SILENT_SECONDS
-    finally:
-        probe.unlink(missing_ok=True)
-
-
-def _read_holder(descriptor: int) -> _Holder | None:
-    try:
-        return msgspec.json.decode(os.pread(descriptor, 4096, 0), type=_Holder)
-    except msgspec.MsgspecError:
-        return None  # free, or just being taken
-
-
-def _beat(descriptor: int, ended: threading.Event) -> None:
-    while not ended.wait(HEARTBEAT_SECONDS):
-        with suppress(OSError):
-            os.utime(descriptor)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -292,11 +193,13 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _beside(path: Path, kind: str) -> Path:
+def beside(path: Path, kind: str) -> Path:
+    """A name of this process's own next to `path`, for what is on its way there ("part") or away ("old")."""
     return path.with_name(f".{path.name}.{os.getpid()}.{kind}")
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Whether this machine has such a process."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -17,7 +17,8 @@ from tezgah.changes import (
 from tezgah.console import say
 from tezgah.crew import Crew, crew
 from tezgah.errors import InputError
-from tezgah.files import atomic_folder, locked, read_json, write_text
+from tezgah.files import atomic_folder, read_json, write_text
+from tezgah.lock import locked
 from tezgah.recipe import Recipe, dump_recipe
 from tezgah.runlog import logging_to, write_versions
 from tezgah.stages import STAGES, Stamp, evaluation_fingerprint, is_current, stamps, write_stamp

@@ -11,7 +11,8 @@ from tezgah.answers import Answer, Plain, Verb, lines
 from tezgah.console import progress, say
 from tezgah.cores import available_cores
 from tezgah.errors import InputError
-from tezgah.files import fingerprint, locked
+from tezgah.files import fingerprint
+from tezgah.lock import locked
 from tezgah.settings import PositiveInt
 from tezgah.tokenizer.settings import Split
 
