@@ -1,6 +1,8 @@
 """The verbs of the tokenizer by itself: `tezgah tokenizer train`, `extend`, `encode`, `measure` and `explain`."""
 
 from collections.abc import Iterator
+from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +13,14 @@ from tezgah.answers import Answer, Plain, Verb, lines
 from tezgah.console import progress, say
 from tezgah.cores import available_cores
 from tezgah.errors import InputError
-from tezgah.files import fingerprint
+from tezgah.files import atomic_folder, fingerprint
 from tezgah.lock import locked
 from tezgah.settings import PositiveInt
 from tezgah.tokenizer.settings import Split
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tezgah.tokenizer.count import Words
 
 TOKENIZER = "TOKENIZER is a tokenizer.json, or a folder that holds one or GPT-2's two files."
@@ -42,6 +46,14 @@ class ExtendFlags(Plain, frozen=True):
     keep: Annotated[
         tuple[str, ...], Meta(description="texts that should stay as they are: how many of their words change is told")
     ] = ()
+
+
+class EncodeFlags(Plain, frozen=True):
+    """Flags of `tokenizer encode`."""
+
+    o: Annotated[
+        str, Meta(description="folder for ids.npy and offsets.npy; without it the ids are printed, a document a line")
+    ] = ""
 
 
 def train(operands: list[str], flags: TrainFlags) -> Answer:
@@ -85,6 +97,39 @@ def extend(operands: list[str], flags: ExtendFlags) -> Answer:
         changed = changed_words(old, new, _texts(list(flags.keep), "reading what should stay"))
         value["share_of_kept_words_changed"] = changed
     return Answer(lines(value), value)
+
+
+def encode(operands: list[str], flags: EncodeFlags) -> Answer:
+    """Turn files into ids."""
+    from tezgah.tokenizer.tokenizer import Tokenizer
+
+    path, *files = operands
+    tokenizer = Tokenizer.load(path)
+    encoded = (tokenizer.encode_batch(batch) for batch in _texts(files, "encoding"))
+    if not flags.o:
+        rows = [ids[begin:end].tolist() for ids, ends in encoded for begin, end in pairwise(ends)]
+        return Answer("\n".join(" ".join(map(str, row)) for row in rows), {"tokenizer": path, "ids": rows})
+    value = {"tokenizer": path, **_write_ids(Path(flags.o), tokenizer.vocab_size, encoded)}
+    return Answer(lines(value), value)
+
+
+def _write_ids(folder: Path, vocab_size: int, encoded: "Iterator[tuple[NDArray[Any], NDArray[Any]]]") -> dict[str, Any]:
+    """Write `ids.npy` and where each document's end in it, `offsets.npy`, (documents + 1,)."""
+    import numpy as np
+
+    from tezgah.tokens.index import dtype_of
+    from tezgah.tokens.npy import NpyWriter
+
+    with (
+        atomic_folder(folder) as made,
+        closing(NpyWriter(made / "ids.npy", dtype_of(vocab_size))) as ids,
+        closing(NpyWriter(made / "offsets.npy", "int64")) as offsets,
+    ):
+        offsets.append(np.zeros(1, np.int64))
+        for row_ids, ends in encoded:
+            offsets.append(ends[1:] + ids.length)
+            ids.append(row_ids)
+    return {"documents": offsets.length - 1, "tokens": ids.length, "ids": str(folder / "ids.npy")}
 
 
 def explain(operands: list[str], flags: Plain) -> Answer:
@@ -164,6 +209,13 @@ TOKENIZER_VERBS: dict[str, Verb] = {
         ExtendFlags,
         extend,
         f"BASE: {TOKENIZER} {DATA}",
+    ),
+    "tokenizer encode": Verb(
+        "Turn files into ids: printed, a document a line, or written as plain arrays.",
+        ("TOKENIZER", "DATA…"),
+        EncodeFlags,
+        encode,
+        f"{TOKENIZER} {DATA} Special tokens that a text spells are text.",
     ),
     "tokenizer explain": Verb(
         "Show the steps from a text to ids: normalized, cut into pieces, merged one by one, finished.",
