@@ -13,7 +13,7 @@ class TokenizerSettings(Settings, frozen=True):
     """A byte-level BPE trained on the corpus, or a ready one."""
 
     vocab_size: Annotated[PositiveInt, Meta(description="ids in all: <|endoftext|>, 256 bytes, merges")] = 8_192
-    split: Annotated[Split, Meta(description="how text is cut into words before merging")] = "gpt2"
+    split: Annotated[Split, Meta(description="how text is cut into words before merging")] = "turkish-safe"
     documents: Annotated[PositiveInt, Meta(description="training documents the tokenizer is trained on, at most")] = (
         100_000
     )

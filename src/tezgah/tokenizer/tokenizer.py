@@ -49,7 +49,7 @@ class Tokenizer:
                 self._bytes[added.id] = added.content.encode()
 
     @classmethod
-    def train(cls, texts: Iterable[Any], vocab_size: int = 8192, split: Split = "gpt2") -> Self:
+    def train(cls, texts: Iterable[Any], vocab_size: int = 8192, split: Split = "turkish-safe") -> Self:
         """A byte-level BPE learned from texts: strings, Arrow string arrays, or batches with a `text` column.
 
         The same texts give the same tokenizer. Raises InputError when they support fewer ids than asked.
