@@ -241,8 +241,8 @@ def test_sigterm_stops_with_130_and_the_same_command_goes_on(home: Path, tmp_pat
 
 
 def test_torchrun_trains_with_two_processes_and_one_speaks(home: Path, tmp_path: Path) -> None:
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "--", "tezgah"]
-    command = [*launch, "run", str(home / "small.toml"), "--run", str(tmp_path / "run"), "--json"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launch, "-m", "--", "tezgah", "run", str(home / "small.toml"), "--run", str(tmp_path / "run"), "--json"]
     for made in (list(STAGES), []):  # the second time there is nothing to do, in either process
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
