@@ -1,16 +1,16 @@
 """Texts to measure text tools on, as Parquet files with a `text` column: code, prose, and as much as is wanted.
 
-Beyond what is there a corpus is synthesized: words drawn with the frequencies they have in the real
-text, a new one now and then, so that distinct words grow as they do in natural text (Heaps' law).
+Beyond what is there a corpus is synthesized: lines drawn from the real text, so that words come with
+their frequencies and in their company, and in them as many new words as keep distinct words growing
+as they do in natural text (Heaps' law).
 """
 
-import itertools
+import random
 import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,7 +18,7 @@ from tezgah.tokenizer.count import count_texts
 from tezgah.tokenizer.texts import utf8
 
 DOCUMENT = 16_384  # bytes of a synthesized document
-NEW_WORDS = 0.002  # share of drawn words that are joined from the halves of two others
+HEAPS = 0.7  # exponent: ten times the text has five times the distinct words
 
 
 def python_code() -> Iterator[str]:
@@ -39,22 +39,32 @@ def prose(folder: Path) -> Iterator[str]:
         yield from (text[start : start + DOCUMENT // 2] for start in range(0, len(text), DOCUMENT // 2))
 
 
-def synthesized(texts: list[str], seed: int = 1) -> Iterator[str]:
-    """Documents without an end, made of the words of `texts` by their frequency and of new ones."""
+def synthesized(texts: list[str], size: int, seed: int = 1) -> Iterator[str]:
+    """Documents without an end, `size` bytes of which have as many distinct words as natural text would."""
+    chance = random.Random(seed)
+    lines = [line for text in texts for line in text.splitlines(keepends=True)]
+    have = sum(len(line.encode()) for line in lines)
     words = count_texts(utf8(texts), "gpt2", threads=1)
-    arena = words.arena.tobytes()
-    bounds = words.starts.tolist()
-    known = [arena[begin:end] for begin, end in itertools.pairwise(bounds)]
-    shares = np.cumsum(words.counts / words.counts.sum())
-    random = np.random.default_rng(seed)
-    many = DOCUMENT // 4
+    wanted = len(words.counts) * ((size / have) ** HEAPS - 1)
+    new_a_line = wanted / (size / have * len(lines))
     while True:
-        drawn = np.searchsorted(shares, random.random(many)).tolist()
-        document = [known[min(word, len(known) - 1)] for word in drawn]
-        for place in np.flatnonzero(random.random(many) < NEW_WORDS).tolist():
-            first, second = (document[int(random.integers(many))] for _ in range(2))
-            document[place] = first[: len(first) // 2 + 1] + second[len(second) // 2 :]
-        yield b"".join(document).decode(errors="ignore").replace("\x00", "")
+        document: list[str] = []
+        held = 0
+        while held < DOCUMENT:
+            line = chance.choice(lines)
+            new = int(new_a_line + chance.random())
+            document.append(with_new_words(line, chance.choice(lines), new, chance) if new else line)
+            held += len(line)
+        yield "".join(document)
+
+
+def with_new_words(line: str, other: str, count: int, chance: random.Random) -> str:
+    """A line in which `count` words go on as words of another line do."""
+    words, others = line.split(" "), [word for word in other.split(" ") if len(word) > 2] or ["x"]
+    for _ in range(count):
+        place, donor = chance.randrange(len(words)), chance.choice(others)
+        words[place] = words[place][: 1 + chance.randrange(6)] + donor[-1 - chance.randrange(6) :].strip()
+    return " ".join(words)
 
 
 def write_corpus(path: Path, texts: Iterator[str], size: int) -> int:
@@ -90,5 +100,5 @@ def make_corpus(folder: Path, kind: str, size: int, prose_folder: Path | None) -
     source = pq.read_table(real)["text"].to_pylist()
     real.unlink()
     print(f"{kind}: synthesizing {size / 1e6:,.0f} MB", file=sys.stderr)
-    write_corpus(beyond, synthesized(source), size)
+    write_corpus(beyond, synthesized(source, size), size)
     return beyond, "synthesized"
