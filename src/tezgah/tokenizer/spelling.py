@@ -18,7 +18,7 @@ class Spelling:
 
     bytes: list[bytes]  # vocab_size of them
     length: NDArray[np.int64]  # (vocab_size,) bytes
-    is_special: NDArray[np.bool_]  # (vocab_size,) never found in a text
+    is_special: NDArray[np.bool_]  # (vocab_size,) spelled by no text; the unknown one is one of them
     is_partial: NDArray[np.bool_]  # (vocab_size,) stands for bytes that are no whole characters
     unknown_id: int | None
 
@@ -33,8 +33,11 @@ def spelling_of(tokenizer: Tokenizer) -> Spelling:
         is_partial[token_id] = not _is_utf8(spelled[token_id]) or _is_fallback(file, name)
     for token in file.added_tokens:
         spelled[token.id], is_partial[token.id], is_special[token.id] = token.content.encode(), False, token.special
+    unknown_id = file.unknown_id()
+    if unknown_id is not None:
+        is_special[unknown_id] = True
     length = np.array([len(token) for token in spelled], np.int64)
-    return Spelling(spelled, length, is_special, is_partial, file.unknown_id())
+    return Spelling(spelled, length, is_special, is_partial, unknown_id)
 
 
 def spell(file: File, name: str) -> bytes:
