@@ -17,6 +17,7 @@ from tezgah.tokenizer.settings import Split
 
 if TYPE_CHECKING:
     from tezgah.tokenizer.count import Words
+    from tezgah.tokenizer.explain import Token
     from tezgah.tokenizer.tokenizer import Tokenizer
     from tezgah.tokenizer_table import Reading
 
@@ -138,15 +139,19 @@ def explain(operands: list[str], flags: Plain) -> Answer:
         "",
     ]
     for piece in told.pieces:
-        shown.append(f"{piece.text}")
+        shown.append(f"{piece.text}{'  (an added token, found before cutting)' if piece.is_added else ''}")
         if len(piece.merges) > 1:
             shown.append(f"  merges  {' → '.join(' '.join(step) for step in piece.merges)}")
-        shown.append(f"  tokens  {'  '.join(f'{token.text} ({token.id})' for token in piece.tokens)}")
+        shown.append(f"  tokens  {_shown(piece.tokens) or 'none: the vocabulary cannot spell it'}")
     ids = [token.id for piece in told.pieces for token in piece.tokens]
     shown += ["", f"ids         {' '.join(map(str, ids))}"]
     if [token.id for token in told.processed] != ids:
-        shown.append(f"processed   {' '.join(f'{token.text} ({token.id})' for token in told.processed)}")
+        shown.append(f"processed   {_shown(told.processed)}")
     return Answer("\n".join(shown), msgspec.to_builtins(told))
+
+
+def _shown(tokens: "Sequence[Token]") -> str:
+    return "  ".join(f"{token.text} ({token.id}{', unknown' if token.is_unknown else ''})" for token in tokens)
 
 
 def _readings(tokenizers: "Mapping[str, Tokenizer]", data: Mapping[str, str]) -> "list[Reading]":
