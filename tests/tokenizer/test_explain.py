@@ -158,6 +158,15 @@ def test_added_tokens_are_found_before_cutting():
     assert [token.text for piece in told.pieces if piece.is_added for token in piece.tokens] == ["␣␣", "é|"]
 
 
+def test_where_a_rule_depends_on_the_beginning_pieces_are_spelled_as_in_the_text():
+    told = explain(unigram().to_str(), "evi [MASK]evi")  # Metaspace sets ▁ before the first word alone
+    assert [(piece.text, piece.is_added) for piece in told.pieces] == [
+        *(("evi", False), ("␣", False), ("[MASK]", True), ("evi", False)),
+    ]
+    assert [token.name for token in told.pieces[0].tokens] == ["▁ev", "i"]
+    assert [token.name for token in told.pieces[3].tokens] == ["e", "v", "i"]
+
+
 def test_a_word_that_is_an_entry_is_taken_whole_where_the_file_says_so():
     file = json.loads(Tokenizer.train(["ab ab"], vocab_size=259).json)
     file["model"] |= {"ignore_merges": True}

@@ -5,6 +5,7 @@ behind the user's back (truncation, padding, random dropout of merges) is taken 
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,13 +123,16 @@ def holds_tokenizer(path: Path) -> bool:
 
     What it holds may still be damaged; `read_artefact` says so.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, no error for a name that cannot be one
         named = ("tokenizer.json", *(name for pair in VOCABULARY_AND_MERGES for name in pair))
         return any((path / name).exists() for name in named)
-    if path.name == "tokenizer.json" or not (path.suffix == ".json" and path.is_file()):
+    if path.name == "tokenizer.json" or path.suffix != ".json" or not os.path.isfile(path):
         return path.name == "tokenizer.json"
-    with open(path, "rb") as file:
-        head = file.read(HEAD_BYTES)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return False  # whoever reads it as data says why it cannot be
     return head.lstrip().startswith(b"{") and (b'"added_tokens"' in head or b'"truncation"' in head)
 
 
