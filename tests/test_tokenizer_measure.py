@@ -70,6 +70,11 @@ def test_the_tables_name_what_they_show(home: Path, capsys: pytest.CaptureFixtur
     assert parts[4][0].split() == ["data", "tokenizer", "most", "telling", "tokens"]
 
 
+def test_several_words_are_a_list_and_a_comma_is_part_of_one(home: Path, capsys: pytest.CaptureFixture[str]):
+    assert list(told("tokenizer measure ours prose --word su,köy", capsys)["words"]) == ["su,köy"]
+    assert list(told('tokenizer measure ours prose --word ["su","köy"]', capsys)["words"]) == ["su", "köy"]
+
+
 @pytest.mark.parametrize(("name", "head"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.pdf", b"%PDF")])
 def test_a_picture_is_drawn(name: str, head: bytes, home: Path, capsys: pytest.CaptureFixture[str]):
     assert told(f"tokenizer measure ours bytes.json code.py prose -o {name}", capsys)["picture"] == name

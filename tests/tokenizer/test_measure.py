@@ -3,8 +3,10 @@
 import json
 import sysconfig
 from collections import Counter
+from collections.abc import Iterator
 from math import log
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -124,6 +126,19 @@ def test_several_tokenizers_are_measured_in_one_pass(su: Tokenizer):
     assert second.measures == measure(other, ["su su", "ab"])
     assert first.counts.sum() == 4 and second.counts.sum() == 7
     assert first.encode_seconds > 0
+
+
+def test_texts_are_let_go_as_they_are_read(su: Tokenizer):
+    held = []
+
+    def batches() -> Iterator[Any]:
+        before = pa.total_allocated_bytes()
+        for _ in range(20):
+            held.append(pa.total_allocated_bytes() - before)
+            yield pa.record_batch({"text": ["su " * 1_000] * 200})  # 0.6 MB
+
+    assert measure(su, batches()).bytes == 20 * 600_000
+    assert max(held) < 3_000_000
 
 
 def test_one_data_set_is_told_by_the_bytes_that_tokens_save(su: Tokenizer):
