@@ -18,7 +18,7 @@ TEXT = "if su is not None:\n    su = 'köy'\n"
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two tokenizers, one a folder and one a file, and two data sets, a file and a folder."""
     monkeypatch.chdir(tmp_path)
-    Tokenizer.train([TEXT * 3], vocab_size=277).save(tmp_path / "ours")
+    Tokenizer.train([TEXT * 3], vocab_size=277, split="gpt2").save(tmp_path / "ours")
     Tokenizer.train([], vocab_size=257).save(tmp_path / "made")
     (tmp_path / "made" / "tokenizer.json").rename(tmp_path / "bytes.json")
     (tmp_path / "code.py").write_text(TEXT, "utf-8")
@@ -101,6 +101,11 @@ def test_names_are_as_long_as_tells_them_apart(home: Path):
     tokenizers_, data = told_apart(["ours", "other/ours", "prose/a.txt", "other/a.txt"])
     assert list(tokenizers_) == [f"{home.name}/ours", "other/ours"]
     assert list(data) == ["prose/a.txt", "other/a.txt"]
+
+
+def test_a_file_and_a_folder_of_one_name_are_two(home: Path):
+    Tokenizer.load("ours").save(home / "bytes")
+    assert list(told_apart(["bytes", "bytes.json", "prose"])[0]) == ["bytes", "bytes.json"]
 
 
 REFUSED = {

@@ -1,6 +1,5 @@
 """The verbs of the tokenizer by itself: `tezgah tokenizer train`, `extend`, `encode`, `measure` and `explain`."""
 
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,21 +7,18 @@ import msgspec
 from msgspec import Meta
 
 from tezgah.answers import Answer, Plain, Verb, lines
-from tezgah.console import progress, say
+from tezgah.console import say
 from tezgah.cores import available_cores
 from tezgah.errors import InputError
 from tezgah.files import fingerprint, locked
 from tezgah.settings import PositiveInt
 from tezgah.tokenizer.settings import Split
+from tezgah.tokenizer_measure import MEASURE
+from tezgah.tokenizer_operands import DATA, TOKENIZER, texts_of
 
 if TYPE_CHECKING:
     from tezgah.tokenizer.count import Words
     from tezgah.tokenizer.explain import Token
-    from tezgah.tokenizer.tokenizer import Tokenizer
-    from tezgah.tokenizer_table import Reading
-
-TOKENIZER = "TOKENIZER is a tokenizer.json, or a folder that holds one or GPT-2's two files."
-DATA = "DATA are files, folders or globs: text, source code, .jsonl, .parquet, each as a recipe's corpus reads them."
 
 
 class TrainFlags(Plain, frozen=True):
@@ -44,19 +40,6 @@ class ExtendFlags(Plain, frozen=True):
     keep: Annotated[
         tuple[str, ...], Meta(description="texts that should stay as they are: how many of their words change is told")
     ] = ()
-
-
-class MeasureFlags(Plain, frozen=True):
-    """Flags of `tokenizer measure`."""
-
-    keywords: Annotated[
-        str, Meta(description="which of these are one token: python, or a file of words, one a line")
-    ] = ""
-    word: Annotated[
-        tuple[str, ...],
-        Meta(description="a word to show in every tokenizer; several as a list", extra={"commas": False}),
-    ] = ()
-    o: Annotated[str, Meta(description="picture to draw: .png, .svg or .pdf")] = ""
 
 
 def train(operands: list[str], flags: TrainFlags) -> Answer:
@@ -85,7 +68,7 @@ def extend(operands: list[str], flags: ExtendFlags) -> Answer:
     base, *data = operands
     folder = _output(flags.o, "extend")
     old = Tokenizer.load(base)
-    new = old.extend(_texts(data, "counting words"), flags.add)
+    new = old.extend(texts_of(data, "counting words"), flags.add)
     if new.vocab_size == old.vocab_size:
         raise InputError("the texts give no pair to merge: no token was added. Give more text.")
     if new.vocab_size < old.vocab_size + flags.add:
@@ -97,33 +80,9 @@ def extend(operands: list[str], flags: ExtendFlags) -> Answer:
         "added": new.vocab_size - old.vocab_size,
     }
     if flags.keep:
-        changed = changed_words(old, new, _texts(list(flags.keep), "reading what should stay"))
+        changed = changed_words(old, new, texts_of(list(flags.keep), "reading what should stay"))
         value["share_of_kept_words_changed"] = changed
     return Answer(lines(value), value)
-
-
-def measure(operands: list[str], flags: MeasureFlags) -> Answer:
-    """Measure tokenizers on data sets, side by side."""
-    from tezgah.tokenizer.keywords import keywords_of, known_words
-    from tezgah.tokenizer.tokenizer import Tokenizer
-    from tezgah.tokenizer_operands import told_apart
-    from tezgah.tokenizer_table import Comparison, tables, value
-
-    if flags.o:
-        from tezgah.tokenizer_bars import draw_bars, picture_kind
-
-        picture_kind(Path(flags.o))
-    paths, data = told_apart(operands)
-    keywords = keywords_of(flags.keywords) if flags.keywords else ()
-    tokenizers = {name: Tokenizer.load(path) for name, path in paths.items()}
-    readings = _readings(tokenizers, data)
-    known = {name: known_words(tokenizer, keywords) for name, tokenizer in tokenizers.items() if keywords}
-    found = Comparison(readings, known, _spelled(readings, tokenizers, flags.word))
-    text, told = tables(found), {"tokenizers": paths, "data": data, **value(found), "picture": flags.o or None}
-    if flags.o:
-        draw_bars(readings, Path(flags.o))
-        text += f"\n\n{flags.o}"
-    return Answer(text, told)
 
 
 def explain(operands: list[str], flags: Plain) -> Answer:
@@ -150,42 +109,8 @@ def explain(operands: list[str], flags: Plain) -> Answer:
     return Answer("\n".join(shown), msgspec.to_builtins(told))
 
 
-def _shown(tokens: "Sequence[Token]") -> str:
+def _shown(tokens: "tuple[Token, ...]") -> str:
     return "  ".join(f"{token.text} ({token.id}{', unknown' if token.is_unknown else ''})" for token in tokens)
-
-
-def _readings(tokenizers: "Mapping[str, Tokenizer]", data: Mapping[str, str]) -> "list[Reading]":
-    """Every tokenizer on every data set, data set by data set."""
-    from tezgah.tokenizer.measure import measure_all
-    from tezgah.tokenizer.telling import telling_tokens
-    from tezgah.tokenizer_table import Reading
-
-    measured = {}
-    for name, operand in data.items():
-        found = measure_all(list(tokenizers.values()), _texts([operand], f"measuring on {name}"))
-        if not found[0].measures.words:
-            raise InputError(f"{operand}: holds no word to measure on. Name other files.")
-        measured[name] = dict(zip(tokenizers, found, strict=True))
-    telling = {
-        tokenizer: dict(zip(data, telling_tokens([measured[name][tokenizer] for name in data]), strict=True))
-        for tokenizer in tokenizers
-    }
-    return [
-        Reading(name, tokenizer, measured[name][tokenizer], telling[tokenizer][name])
-        for name in data
-        for tokenizer in tokenizers
-    ]
-
-
-def _spelled(
-    readings: "Sequence[Reading]", tokenizers: "Mapping[str, Tokenizer]", words: tuple[str, ...]
-) -> dict[str, dict[str, list[bytes]]]:
-    """The tokens of single words in every tokenizer."""
-    spelling = {reading.tokenizer: reading.measured.spelling.bytes for reading in readings}
-    return {
-        word: {name: [spelling[name][each] for each in of.encode(word)] for name, of in tokenizers.items()}
-        for word in words
-    }
 
 
 def _counted(data: list[str], split: Split, path: Path) -> "Words":
@@ -203,22 +128,11 @@ def _counted(data: list[str], split: Split, path: Path) -> "Words":
         if found == told:
             say(f"words: {len(words.counts):,} distinct ones, as counted before in {path}")
             return words
-    words = count_texts(utf8(_texts(data, "counting words")), split, available_cores())
+    words = count_texts(utf8(texts_of(data, "counting words")), split, available_cores())
     if not len(words.counts):
         raise InputError(f"{', '.join(data)}: no text in it to learn from. Name other files.")
     write_words(path, words, told)
     return words
-
-
-def _texts(data: list[str], title: str) -> Iterator[Any]:
-    """Arrow batches of the files' documents, with a bar."""
-    from tezgah.corpus.inputs import list_inputs
-    from tezgah.corpus.readers import read_sources
-    from tezgah.corpus.settings import CorpusSettings
-
-    size = sum(file.size for file in list_inputs(CorpusSettings(source=tuple(data))))
-    with progress(title, size, "B") as bar:
-        yield from read_sources(data, bar.advance)
 
 
 def _output(folder: str, verb: str) -> Path:
@@ -242,17 +156,6 @@ TOKENIZER_VERBS: dict[str, Verb] = {
         extend,
         f"BASE: {TOKENIZER} {DATA}",
     ),
-    "tokenizer measure": Verb(
-        "Measure tokenizers on data sets, side by side: length, words, coverage, the unknown, speed.",
-        ("TOKENIZER…", "DATA…"),
-        MeasureFlags,
-        measure,
-        f"{TOKENIZER} {DATA} Each of them is a data set.\n"
-        "continued: words of two tokens or more. used: ids that occur; rare: ids that occur fewer than 10 times, or "
-        "never. unknown: tokens for what the vocabulary cannot spell; partial: tokens that are bytes and no whole "
-        "characters. MB/s: encoding on all cores. Most telling are the tokens that a data set has most above the "
-        "others; of one data set alone, those that save most bytes.",
-    ),
     "tokenizer explain": Verb(
         "Show the steps from a text to ids: normalized, cut into pieces, merged one by one, finished.",
         ("TOKENIZER", "TEXT"),
@@ -260,4 +163,5 @@ TOKENIZER_VERBS: dict[str, Verb] = {
         explain,
         TOKENIZER,
     ),
+    "tokenizer measure": MEASURE,
 }
