@@ -1,7 +1,8 @@
 """What the verbs of the command line have in common."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -41,3 +42,39 @@ def lines(figures: dict[str, Any]) -> str:
     shown = {name: f"{value:,}" if isinstance(value, int) else value for name, value in figures.items()}
     shown |= {name: f"{value:.4f}" for name, value in figures.items() if isinstance(value, float)}
     return "\n".join(f"{name.replace('_', ' '):<{width}}{value}" for name, value in shown.items())
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows under their head; a column of numbers stands to the right, one of words to the left.
+
+    >>> print(table(("name", "ids"), [("a", "32,768"), ("long", "257")]))
+    name     ids
+    a     32,768
+    long     257
+    """
+    columns = list(zip(head, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    is_number = [all(cell[:1].isdecimal() or cell == "–" for cell in column[1:]) for column in columns]
+    shown = [
+        [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, is_number, strict=True)
+        ]
+        for row in (head, *rows)
+    ]
+    return "\n".join("  ".join(row).rstrip() for row in shown)
+
+
+def short_names(paths: Sequence[PurePath]) -> list[str]:
+    """The last part of each path, with as many before it as tell it from the others.
+
+    >>> short_names([PurePath("/m/code"), PurePath("/m/a/tr.txt"), PurePath("/m/b/tr.txt")])
+    ['code', 'a/tr.txt', 'b/tr.txt']
+    """
+    names = []
+    for path in paths:
+        others = [other.parts for other in paths if other != path]
+        sizes = range(1, len(path.parts))
+        size = next((n for n in sizes if all(other[-n:] != path.parts[-n:] for other in others)), len(path.parts))
+        names.append(str(PurePath(*path.parts[-size:])))
+    return names

@@ -10,21 +10,21 @@ import msgspec
 from msgspec import Meta
 
 from tezgah.answers import Answer, Plain, Verb, lines
-from tezgah.console import progress, say
+from tezgah.console import say
 from tezgah.cores import available_cores
 from tezgah.errors import InputError
 from tezgah.files import atomic_folder, fingerprint
 from tezgah.lock import locked
 from tezgah.settings import PositiveInt
 from tezgah.tokenizer.settings import Split
+from tezgah.tokenizer_measure import MEASURE
+from tezgah.tokenizer_operands import DATA, TOKENIZER, texts_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tezgah.tokenizer.count import Words
-
-TOKENIZER = "TOKENIZER is a tokenizer.json, or a folder that holds one or GPT-2's two files."
-DATA = "DATA are files, folders or globs: text, source code, .jsonl, .parquet, each as a recipe's corpus reads them."
+    from tezgah.tokenizer.explain import Token
 
 
 class TrainFlags(Plain, frozen=True):
@@ -82,7 +82,7 @@ def extend(operands: list[str], flags: ExtendFlags) -> Answer:
     base, *data = operands
     folder = _output(flags.o, "extend")
     old = Tokenizer.load(base)
-    new = old.extend(_texts(data, "counting words"), flags.add)
+    new = old.extend(texts_of(data, "counting words"), flags.add)
     if new.vocab_size == old.vocab_size:
         raise InputError("the texts give no pair to merge: no token was added. Give more text.")
     if new.vocab_size < old.vocab_size + flags.add:
@@ -94,7 +94,7 @@ def extend(operands: list[str], flags: ExtendFlags) -> Answer:
         "added": new.vocab_size - old.vocab_size,
     }
     if flags.keep:
-        changed = changed_words(old, new, _texts(list(flags.keep), "reading what should stay"))
+        changed = changed_words(old, new, texts_of(list(flags.keep), "reading what should stay"))
         value["share_of_kept_words_changed"] = changed
     return Answer(lines(value), value)
 
@@ -105,7 +105,7 @@ def encode(operands: list[str], flags: EncodeFlags) -> Answer:
 
     path, *files = operands
     tokenizer = Tokenizer.load(path)
-    encoded = (tokenizer.encode_batch(batch) for batch in _texts(files, "encoding"))
+    encoded = (tokenizer.encode_batch(batch) for batch in texts_of(files, "encoding"))
     if not flags.o:
         rows = [ids[begin:end].tolist() for ids, ends in encoded for begin, end in pairwise(ends)]
         return Answer("\n".join(" ".join(map(str, row)) for row in rows), {"tokenizer": path, "ids": rows})
@@ -145,15 +145,19 @@ def explain(operands: list[str], flags: Plain) -> Answer:
         "",
     ]
     for piece in told.pieces:
-        shown.append(f"{piece.text}")
+        shown.append(f"{piece.text}{'  (an added token, found before cutting)' if piece.is_added else ''}")
         if len(piece.merges) > 1:
             shown.append(f"  merges  {' → '.join(' '.join(step) for step in piece.merges)}")
-        shown.append(f"  tokens  {'  '.join(f'{token.text} ({token.id})' for token in piece.tokens)}")
+        shown.append(f"  tokens  {_shown(piece.tokens) or 'none: the vocabulary cannot spell it'}")
     ids = [token.id for piece in told.pieces for token in piece.tokens]
     shown += ["", f"ids         {' '.join(map(str, ids))}"]
     if [token.id for token in told.processed] != ids:
-        shown.append(f"processed   {' '.join(f'{token.text} ({token.id})' for token in told.processed)}")
+        shown.append(f"processed   {_shown(told.processed)}")
     return Answer("\n".join(shown), msgspec.to_builtins(told))
+
+
+def _shown(tokens: "tuple[Token, ...]") -> str:
+    return "  ".join(f"{token.text} ({token.id}{', unknown' if token.is_unknown else ''})" for token in tokens)
 
 
 def _counted(data: list[str], split: Split, path: Path) -> "Words":
@@ -171,22 +175,11 @@ def _counted(data: list[str], split: Split, path: Path) -> "Words":
         if found == told:
             say(f"words: {len(words.counts):,} distinct ones, as counted before in {path}")
             return words
-    words = count_texts(utf8(_texts(data, "counting words")), split, available_cores())
+    words = count_texts(utf8(texts_of(data, "counting words")), split, available_cores())
     if not len(words.counts):
         raise InputError(f"{', '.join(data)}: no text in it to learn from. Name other files.")
     write_words(path, words, told)
     return words
-
-
-def _texts(data: list[str], title: str) -> Iterator[Any]:
-    """Arrow batches of the files' documents, with a bar."""
-    from tezgah.corpus.inputs import list_inputs
-    from tezgah.corpus.readers import read_sources
-    from tezgah.corpus.settings import CorpusSettings
-
-    size = sum(file.size for file in list_inputs(CorpusSettings(source=tuple(data))))
-    with progress(title, size, "B") as bar:
-        yield from read_sources(data, bar.advance)
 
 
 def _output(folder: str, verb: str) -> Path:
@@ -224,4 +217,5 @@ TOKENIZER_VERBS: dict[str, Verb] = {
         explain,
         TOKENIZER,
     ),
+    "tokenizer measure": MEASURE,
 }

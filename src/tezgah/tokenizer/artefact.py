@@ -5,6 +5,7 @@ behind the user's back (truncation, padding, random dropout of merges) is taken 
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from tezgah.tokenizer.settings import Split
 
 SEPARATOR = "<|endoftext|>"
 COMMON_SEPARATORS = (SEPARATOR, "</s>", "[SEP]")
+HEAD_BYTES = 4_096  # of a .json file: `tokenizers` writes version, truncation, padding, added_tokens first
 VOCABULARY_AND_MERGES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
 
 
@@ -38,9 +40,14 @@ class AddedToken(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """The entries of a vocabulary: with their ids, or in their order with scores (Unigram)."""
+    """The entries of a vocabulary, with their ids or in their order with scores (Unigram), and how they are written."""
 
     vocab: dict[str, int] | list[tuple[str, float]]
+    unk_token: str | None = None  # what becomes of text that no entry covers
+    unk_id: int | None = None  # the same in a Unigram
+    byte_fallback: bool | None = False  # such text becomes <0xNN>, one a byte, where the vocabulary has these
+    continuing_subword_prefix: str | None = None  # of an entry that begins inside a word
+    end_of_word_suffix: str | None = None
 
 
 class File(msgspec.Struct, frozen=True):
@@ -55,6 +62,10 @@ class File(msgspec.Struct, frozen=True):
         vocab = self.model.vocab
         ids = dict(vocab) if isinstance(vocab, dict) else {token: rank for rank, (token, _) in enumerate(vocab)}
         return ids | {token.content: token.id for token in self.added_tokens}
+
+    def unknown_id(self) -> int | None:
+        """The id of text that no entry covers; None where there is none."""
+        return self.model.unk_id if self.model.unk_token is None else self.ids().get(self.model.unk_token)
 
     def is_byte_level(self) -> bool:
         """Whether the strings of the vocabulary stand for bytes, as in `bytelevel.py`."""
@@ -105,6 +116,24 @@ def read_artefact(path: Path) -> Artefact:
     raise InputError(
         f"{path}: holds no tokenizer. Give a folder with tokenizer.json, or with encoder.json and vocab.bpe."
     )
+
+
+def holds_tokenizer(path: Path) -> bool:
+    """Whether `path` is meant as a tokenizer: a `tokenizer.json`, by its name or its first keys, or a folder of one.
+
+    What it holds may still be damaged; `read_artefact` says so.
+    """
+    if os.path.isdir(path):  # unlike Path.is_dir, no error for a name that cannot be one
+        named = ("tokenizer.json", *(name for pair in VOCABULARY_AND_MERGES for name in pair))
+        return any((path / name).exists() for name in named)
+    if path.name == "tokenizer.json" or path.suffix != ".json" or not os.path.isfile(path):
+        return path.name == "tokenizer.json"
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return False  # whoever reads it as data says why it cannot be
+    return head.lstrip().startswith(b"{") and (b'"added_tokens"' in head or b'"truncation"' in head)
 
 
 def parse(text: str) -> File:

@@ -18,12 +18,17 @@ def utf8(texts: Iterable[Any]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.i
 
     What is an Arrow array already is not copied. Raises InputError for what is no text.
     """
+    return map(buffers, arrays(texts))
+
+
+def arrays(texts: Iterable[Any]) -> Iterator[Any]:
+    """The same chunks as Arrow arrays of large strings; `buffers` looks into one."""
     for array in _arrays(texts):
-        data, ends = _buffers(array)
+        _, ends = buffers(array)
         first = 0
         while first < len(array):  # rows up to the first that ends beyond the chunk
             last = max(first + 1, int(np.searchsorted(ends, ends[first] + CHUNK_BYTES, side="right")) - 1)
-            yield data, ends[first : last + 1]
+            yield array.slice(first, last - first)
             first = last
 
 
@@ -86,7 +91,7 @@ def _large_strings(array: Any) -> Any:
     return strings_of
 
 
-def _buffers(array: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def buffers(array: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The bytes of an array of large strings, and where its rows end in them, (rows + 1,)."""
     _, ends, data = array.buffers()
     if len(array) == 0:
