@@ -45,9 +45,10 @@ class ExtendFlags(Plain, frozen=True):
 
 def train(operands: list[str], flags: TrainFlags) -> Answer:
     """Train a tokenizer on files."""
-    from tezgah.tokenizer.tokenizer import Tokenizer
+    from tezgah.tokenizer.tokenizer import Tokenizer, check_vocab_size
 
     folder = _output(flags.o, "train")
+    check_vocab_size(flags.vocab_size)
     with locked(folder):
         words = _counted(operands, flags.split, Path(flags.words) if flags.words else folder / "words.parquet")
         tokenizer = Tokenizer.from_words(words, flags.vocab_size, flags.split)
@@ -68,13 +69,16 @@ def extend(operands: list[str], flags: ExtendFlags) -> Answer:
 
     base, *data = operands
     folder = _output(flags.o, "extend")
+    if folder.resolve() in (Path(base).resolve(), Path(base).resolve().parent):
+        raise InputError(f"{folder}: is where BASE lies, which would be overwritten. Give another -o.")
     old = Tokenizer.load(base)
-    new = old.extend(_texts(data, "counting words"), flags.add)
-    if new.vocab_size == old.vocab_size:
-        raise InputError("the texts give no pair to merge: no token was added. Give more text.")
-    if new.vocab_size < old.vocab_size + flags.add:
-        say(f"tokenizer: the texts support {new.vocab_size - old.vocab_size:,} new tokens of {flags.add:,}")
-    new.save(folder)
+    with locked(folder):
+        new = old.extend(_texts(data, "counting words"), flags.add)
+        if new.vocab_size == old.vocab_size:
+            raise InputError("the texts give no pair to merge: no token was added. Give more text.")
+        if new.vocab_size < old.vocab_size + flags.add:
+            say(f"tokenizer: the texts support {new.vocab_size - old.vocab_size:,} new tokens of {flags.add:,}")
+        new.save(folder)
     value: dict[str, Any] = {
         "tokenizer": str(folder / "tokenizer.json"),
         "vocab_size": new.vocab_size,
@@ -114,22 +118,15 @@ def _counted(data: list[str], split: Split, path: Path) -> "Words":
     """The words of the files: as they were counted before where nothing has changed."""
     from tezgah.corpus.inputs import list_inputs
     from tezgah.corpus.settings import CorpusSettings
-    from tezgah.tokenizer.count import count_texts
-    from tezgah.tokenizer.counts import read_words, write_words
+    from tezgah.tokenizer.compiled import compilation_told
+    from tezgah.tokenizer.counts import counted_words
     from tezgah.tokenizer.texts import utf8
 
     listing = [[file.relative, file.size, file.mtime_ns] for file in list_inputs(CorpusSettings(source=tuple(data)))]
-    told = fingerprint([split, data, listing])
-    if path.exists():
-        words, found = read_words(path)
-        if found == told:
-            say(f"words: {len(words.counts):,} distinct ones, as counted before in {path}")
-            return words
-    words = count_texts(utf8(_texts(data, "counting words")), split, available_cores())
-    if not len(words.counts):
-        raise InputError(f"{', '.join(data)}: no text in it to learn from. Name other files.")
-    write_words(path, words, told)
-    return words
+    with compilation_told():
+        return counted_words(
+            path, fingerprint([split, data, listing]), utf8(_texts(data, "counting words")), split, available_cores()
+        )
 
 
 def _texts(data: list[str], title: str) -> Iterator[Any]:
