@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -14,9 +14,6 @@ from tezgah.errors import InputError
 from tezgah.files import fingerprint, locked
 from tezgah.settings import PositiveInt
 from tezgah.tokenizer.settings import Split
-
-if TYPE_CHECKING:
-    from tezgah.tokenizer.count import Words
 
 TOKENIZER = "TOKENIZER is a tokenizer.json, or a folder that holds one or GPT-2's two files."
 DATA = "DATA are files, folders or globs: text, source code, .jsonl, .parquet, each as a recipe's corpus reads them."
@@ -45,12 +42,16 @@ class ExtendFlags(Plain, frozen=True):
 
 def train(operands: list[str], flags: TrainFlags) -> Answer:
     """Train a tokenizer on files."""
+    from tezgah.tokenizer.counts import counted_words
+    from tezgah.tokenizer.texts import utf8
     from tezgah.tokenizer.tokenizer import Tokenizer, check_vocab_size
 
     folder = _output(flags.o, "train")
     check_vocab_size(flags.vocab_size)
+    told = fingerprint([flags.split, operands, _listing(operands)])
     with locked(folder):
-        words = _counted(operands, flags.split, Path(flags.words) if flags.words else folder / "words.parquet")
+        path = Path(flags.words) if flags.words else folder / "words.parquet"
+        words = counted_words(path, told, utf8(_texts(operands, "counting words")), flags.split, available_cores())
         tokenizer = Tokenizer.from_words(words, flags.vocab_size, flags.split)
         tokenizer.save(folder)
     value = {
@@ -72,6 +73,7 @@ def extend(operands: list[str], flags: ExtendFlags) -> Answer:
     if folder.resolve() in (Path(base).resolve(), Path(base).resolve().parent):
         raise InputError(f"{folder}: is where BASE lies, which would be overwritten. Give another -o.")
     old = Tokenizer.load(base)
+    _listing([*data, *flags.keep])  # says what is missing before anything is made
     with locked(folder):
         new = old.extend(_texts(data, "counting words"), flags.add)
         if new.vocab_size == old.vocab_size:
@@ -114,28 +116,19 @@ def explain(operands: list[str], flags: Plain) -> Answer:
     return Answer("\n".join(shown), msgspec.to_builtins(told))
 
 
-def _counted(data: list[str], split: Split, path: Path) -> "Words":
-    """The words of the files: as they were counted before where nothing has changed."""
+def _listing(data: list[str]) -> list[list[Any]]:
+    """The files, as far as a change of them shows without reading any."""
     from tezgah.corpus.inputs import list_inputs
     from tezgah.corpus.settings import CorpusSettings
-    from tezgah.tokenizer.compiled import compilation_told
-    from tezgah.tokenizer.counts import counted_words
-    from tezgah.tokenizer.texts import utf8
 
-    listing = [[file.relative, file.size, file.mtime_ns] for file in list_inputs(CorpusSettings(source=tuple(data)))]
-    with compilation_told():
-        return counted_words(
-            path, fingerprint([split, data, listing]), utf8(_texts(data, "counting words")), split, available_cores()
-        )
+    return [[file.relative, file.size, file.mtime_ns] for file in list_inputs(CorpusSettings(source=tuple(data)))]
 
 
 def _texts(data: list[str], title: str) -> Iterator[Any]:
     """Arrow batches of the files' documents, with a bar."""
-    from tezgah.corpus.inputs import list_inputs
     from tezgah.corpus.readers import read_sources
-    from tezgah.corpus.settings import CorpusSettings
 
-    size = sum(file.size for file in list_inputs(CorpusSettings(source=tuple(data))))
+    size = sum(size for _, size, _ in _listing(data))
     with progress(title, size, "B") as bar:
         yield from read_sources(data, bar.advance)
 

@@ -51,7 +51,7 @@ def read_sources(
     tally = Tally(settings)
     yield from read_documents(list_sources(settings), settings, KeptColumns(settings), tally, advance)
     for reason, dropped in tally.dropped.items():
-        warn(f"{dropped.texts:,} texts left out ({reason}): {', '.join(dropped.examples)}")
+        warn(f"texts left out as {reason}: {dropped.texts:,} ({', '.join(dict.fromkeys(dropped.examples))})")
 
 
 def kind_of(file: InputFile, text_column: str) -> str:

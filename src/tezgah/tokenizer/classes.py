@@ -27,8 +27,8 @@ NAMES = {
 def character_classes() -> NDArray[np.uint16]:
     """The class of every code point, (0x110000,).
 
-    >>> character_classes()[ord("ğ")] == LOWER, character_classes()[ord("\\n")] == LINE_END
-    (True, True)
+    >>> character_classes()[[ord("ğ"), ord("\\n")]].tolist() == [LOWER, LINE_END]
+    True
     """
     table = resources.files("tezgah.tokenizer").joinpath("character_classes.txt").read_text(encoding="utf-8")
     rows = [line.split() for line in table.splitlines()[1:]]

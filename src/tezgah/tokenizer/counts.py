@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from tezgah.console import say
 from tezgah.errors import InputError
 from tezgah.files import atomic_file, check_format
+from tezgah.tokenizer.compiled import compilation_told
 from tezgah.tokenizer.count import Chunk, WordCounter, Words
 from tezgah.tokenizer.settings import Split
 
@@ -94,7 +95,7 @@ def read_words(path: Path) -> Counted:
 
 def _count(partial: Path, fingerprint: str, chunks: Iterable[Chunk], split: Split, threads: int) -> Words:
     """Words of the texts; what was counted is saved in `partial` as time goes by, and when the user stops."""
-    with WordCounter(split, threads) as counter:
+    with compilation_told(), WordCounter(split, threads) as counter:
         done = 0
         if partial.exists() and (stored := read_words(partial)).fingerprint == fingerprint:
             counter.start_from(stored.words, stored.documents)
