@@ -17,6 +17,7 @@ from tests.test_lock import held_by_another_process
 from tezgah import cli
 from tezgah.tokenizer.count import LONGEST_WORD
 from tezgah.tokenizer.counts import read_words
+from tezgah.tokenizer.measure import changed_words
 from tezgah.tokenizer.tokenizer import Tokenizer
 
 TURKISH = "Ankara'dan gelen tren köyün içinden geçip gitti.\n" * 9
@@ -64,6 +65,10 @@ def test_extending_tells_what_was_added_and_what_changed(here: Path, capsys: pyt
     expected = {"tokenizer": "made/tokenizer.json", "vocab_size": 282, "added": 12, "share_of_kept_words_changed": 0.0}
     assert told == expected
     assert Tokenizer.load("made").hash == Tokenizer.load("base").extend([TURKISH], add=12).hash
+    assert do("tokenizer extend base tr.txt --add 12 -o made --keep en.txt,tr.txt") == 0
+    changed = changed_words(Tokenizer.load("base"), Tokenizer.load("made"), [(here / "en.txt").read_text(), TURKISH])
+    assert 0 < changed < 1
+    assert f"share of kept words changed  {100 * changed:.4f} %" in capsys.readouterr().out
     assert do("tokenizer extend base tr.txt --add 5000 -o more") == 0
     assert "new tokens of 5,000" in capsys.readouterr().err
 
@@ -106,9 +111,9 @@ def test_bad_bytes_nulls_and_surrogates_in_rows(here: Path, capsys: pytest.Captu
     assert "half.jsonl: row 2" in refused("tokenizer train half.jsonl -o made", capsys)
     (here / "nul.jsonl").write_text('{"text": "a\\u0000b a\\u0000b"}\n' * 9)
     assert refused("tokenizer train nul.jsonl --vocab-size 258 -o other", capsys).startswith("the files hold no text")
-    learnt = Tokenizer.train(["a\0b"] * 9, vocab_size=259)  # in Python it is a character as any other
-    assert learnt.encode("a\0b").size == 1
-    assert learnt.decode(learnt.encode("a\0b")) == "a\0b"
+    learnt = Tokenizer.train(["a\0\0b"] * 9, vocab_size=258)  # in Python it is a character as any other
+    assert learnt.encode("\0\0").size == 1
+    assert learnt.decode(learnt.encode("a\0b\0\0")) == "a\0b\0\0"
 
 
 def wordpiece() -> str:

@@ -86,10 +86,11 @@ def extend(operands: list[str], flags: ExtendFlags) -> Answer:
         "vocab_size": new.vocab_size,
         "added": new.vocab_size - old.vocab_size,
     }
-    if flags.keep:
-        changed = changed_words(old, new, _texts(list(flags.keep), "reading what should stay"))
-        value["share_of_kept_words_changed"] = changed
-    return Answer(lines(value), value)
+    if not flags.keep:
+        return Answer(lines(value), value)
+    changed = changed_words(old, new, _texts(list(flags.keep), "reading what should stay"))
+    told = "share_of_kept_words_changed"
+    return Answer(lines(value | {told: f"{100 * changed:.4f} %"}), value | {told: changed})
 
 
 def explain(operands: list[str], flags: Plain) -> Answer:

@@ -77,6 +77,9 @@ def _of_strings(texts: list[str]) -> Buffers:
 
 def _large_strings(array: Any) -> Any:
     """An Arrow array as large strings, checked."""
+    kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        raise InputError(f"texts: an Arrow array of {array.type}, not of strings.")
     if array.null_count:
         row = array.is_null().index(True).as_py()
         raise InputError(_not_a_text(row, None))
@@ -85,8 +88,6 @@ def _large_strings(array: Any) -> Any:
         strings_of.validate(full=True)
     except pa.ArrowInvalid as error:
         raise InputError(f"texts: not UTF-8 ({error}). Decode the input as UTF-8 with errors='replace'.") from None
-    except pa.ArrowNotImplementedError:
-        raise InputError(f"texts: an Arrow array of {array.type}, not of strings.") from None
     return strings_of
 
 
