@@ -7,7 +7,7 @@ what they leave: old text keeps its tokens but where a new merge joins two of th
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from tezgah.tokenizer.count import LONGEST_WORD, Chunk, Words, count_texts, with
 from tezgah.tokenizer.encode import merge_words, pair_table
 from tezgah.tokenizer.merge import Segments
 from tezgah.tokenizer.patterns import split_of
+from tezgah.tokenizer.texts import utf8
 
 LONGEST_CHARACTERS = LONGEST_WORD // 4  # of a word counted through the library: a character has at most four bytes
 NOT_EXTENDED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges")
@@ -134,16 +135,13 @@ def _words(
 ) -> Words:
     """Counted words, cut as the base cuts them."""
     split = split_of(file.get("pre_tokenizer"))
-    if split is not None and not file.get("normalizer") and alphabet is BYTES:
-        return count_texts(chunks, split, threads)
     library = tokenizers.Tokenizer.from_str(tokenizer_json)
+    if split is not None and alphabet is BYTES:
+        normalized = utf8(_rows(chunks, library)) if library.normalizer else chunks
+        return count_texts(normalized, split, threads)
     counted: Counter[str] = Counter()
-    for text, ends in chunks:
-        for begin, end in itertools.pairwise(ends):
-            row = text[begin:end].tobytes().decode()
-            if library.normalizer is not None:
-                row = library.normalizer.normalize_str(row)
-            counted.update(piece for piece, _ in library.pre_tokenizer.pre_tokenize_str(row))
+    for row in _rows(chunks, library):
+        counted.update(piece for piece, _ in library.pre_tokenizer.pre_tokenize_str(row))
     shorter: Counter[bytes] = Counter()
     for piece, times in counted.items():
         for start in range(0, len(piece), LONGEST_CHARACTERS):
@@ -151,6 +149,14 @@ def _words(
     starts = np.cumsum([0, *map(len, shorter)], dtype=np.int64)
     counts = np.fromiter(shorter.values(), np.int64, len(shorter))
     return Words(np.frombuffer(b"".join(shorter), np.uint8), starts, counts)
+
+
+def _rows(chunks: Iterable[Chunk], library: tokenizers.Tokenizer) -> Iterator[str]:
+    """The texts, normalized as the base does it."""
+    for text, ends in chunks:
+        for begin, end in itertools.pairwise(ends):
+            row = text[begin:end].tobytes().decode()
+            yield library.normalizer.normalize_str(row) if library.normalizer else row
 
 
 def _byte_ids(words: Words, vocab: dict[str, int]) -> Segments:
