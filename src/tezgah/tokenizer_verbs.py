@@ -23,7 +23,6 @@ from tezgah.tokenizer_operands import DATA, TOKENIZER, texts_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tezgah.tokenizer.count import Words
     from tezgah.tokenizer.explain import Token
 
 
@@ -58,11 +57,16 @@ class EncodeFlags(Plain, frozen=True):
 
 def train(operands: list[str], flags: TrainFlags) -> Answer:
     """Train a tokenizer on files."""
-    from tezgah.tokenizer.tokenizer import Tokenizer
+    from tezgah.tokenizer.counts import counted_words
+    from tezgah.tokenizer.texts import utf8
+    from tezgah.tokenizer.tokenizer import Tokenizer, check_vocab_size
 
     folder = _output(flags.o, "train")
+    check_vocab_size(flags.vocab_size)
+    told = fingerprint([flags.split, operands, _listing(operands)])
     with locked(folder):
-        words = _counted(operands, flags.split, Path(flags.words) if flags.words else folder / "words.parquet")
+        path = Path(flags.words) if flags.words else folder / "words.parquet"
+        words = counted_words(path, told, utf8(texts_of(operands, "counting words")), flags.split, available_cores())
         tokenizer = Tokenizer.from_words(words, flags.vocab_size, flags.split)
         tokenizer.save(folder)
     value = {
@@ -81,22 +85,27 @@ def extend(operands: list[str], flags: ExtendFlags) -> Answer:
 
     base, *data = operands
     folder = _output(flags.o, "extend")
+    if folder.resolve() in (Path(base).resolve(), Path(base).resolve().parent):
+        raise InputError(f"{folder}: is where BASE lies, which would be overwritten. Give another -o.")
     old = Tokenizer.load(base)
-    new = old.extend(texts_of(data, "counting words"), flags.add)
-    if new.vocab_size == old.vocab_size:
-        raise InputError("the texts give no pair to merge: no token was added. Give more text.")
-    if new.vocab_size < old.vocab_size + flags.add:
-        say(f"tokenizer: the texts support {new.vocab_size - old.vocab_size:,} new tokens of {flags.add:,}")
-    new.save(folder)
+    _listing([*data, *flags.keep])  # says what is missing before anything is made
+    with locked(folder):
+        new = old.extend(texts_of(data, "counting words"), flags.add)
+        if new.vocab_size == old.vocab_size:
+            raise InputError("the texts give no pair to merge: no token was added. Give more text.")
+        if new.vocab_size < old.vocab_size + flags.add:
+            say(f"tokenizer: the texts support {new.vocab_size - old.vocab_size:,} new tokens of {flags.add:,}")
+        new.save(folder)
     value: dict[str, Any] = {
         "tokenizer": str(folder / "tokenizer.json"),
         "vocab_size": new.vocab_size,
         "added": new.vocab_size - old.vocab_size,
     }
-    if flags.keep:
-        changed = changed_words(old, new, texts_of(list(flags.keep), "reading what should stay"))
-        value["share_of_kept_words_changed"] = changed
-    return Answer(lines(value), value)
+    if not flags.keep:
+        return Answer(lines(value), value)
+    changed = changed_words(old, new, texts_of(list(flags.keep), "reading what should stay"))
+    told = "share_of_kept_words_changed"
+    return Answer(lines(value | {told: f"{100 * changed:.4f} %"}), value | {told: changed})
 
 
 def encode(operands: list[str], flags: EncodeFlags) -> Answer:
@@ -160,26 +169,12 @@ def _shown(tokens: "tuple[Token, ...]") -> str:
     return "  ".join(f"{token.text} ({token.id}{', unknown' if token.is_unknown else ''})" for token in tokens)
 
 
-def _counted(data: list[str], split: Split, path: Path) -> "Words":
-    """The words of the files: as they were counted before where nothing has changed."""
+def _listing(data: list[str]) -> list[list[Any]]:
+    """The files, as far as a change of them shows without reading any."""
     from tezgah.corpus.inputs import list_inputs
     from tezgah.corpus.settings import CorpusSettings
-    from tezgah.tokenizer.count import count_texts
-    from tezgah.tokenizer.counts import read_words, write_words
-    from tezgah.tokenizer.texts import utf8
 
-    listing = [[file.relative, file.size, file.mtime_ns] for file in list_inputs(CorpusSettings(source=tuple(data)))]
-    told = fingerprint([split, data, listing])
-    if path.exists():
-        words, found = read_words(path)
-        if found == told:
-            say(f"words: {len(words.counts):,} distinct ones, as counted before in {path}")
-            return words
-    words = count_texts(utf8(texts_of(data, "counting words")), split, available_cores())
-    if not len(words.counts):
-        raise InputError(f"{', '.join(data)}: no text in it to learn from. Name other files.")
-    write_words(path, words, told)
-    return words
+    return [[file.relative, file.size, file.mtime_ns] for file in list_inputs(CorpusSettings(source=tuple(data)))]
 
 
 def _output(folder: str, verb: str) -> Path:

@@ -10,6 +10,7 @@ from tezgah.answers import Answer, Plain, Verb, lines
 from tezgah.errors import InputError
 from tezgah.fields import Field, fields_of, parse
 from tezgah.flags import Usage, flag_name
+from tezgah.hub_verbs import HUB_VERBS
 from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Share
 from tezgah.stages import Stage
 from tezgah.tokenizer_verbs import TOKENIZER_VERBS
@@ -245,4 +246,5 @@ VERBS: dict[str, Verb] = {
     ),
     "report": Verb("Draw report.html and curves.png of a run from its files.", ("RUN",), Plain, report),
     "curves": Verb("Draw the curves of runs over one another.", ("RUN…",), CurvesFlags, curves),
+    **HUB_VERBS,
 }

@@ -105,6 +105,8 @@ def test_training_twice_gives_the_same_file_and_any_container_of_texts_will_do(s
         iter(lines),
         pa.array(lines),
         pa.array(lines, pa.large_string()),
+        pa.array(lines, pa.string_view()),
+        pa.array(lines).dictionary_encode(),
         pa.chunked_array([lines[:100], lines[100:]]),
         [pa.array(lines[:7]), pa.array(lines[7:])],
         [batch.slice(0, 300), batch.slice(300)],
@@ -292,6 +294,9 @@ def test_an_error_of_the_texts_comes_through_training():
         (pa.array(["a", None]), "row 1 is null"),
         ([b"bytes"], "row 0 is bytes"),
         (pa.table({"content": ["a"]}), "no column 'text'; it has: content"),
+        (pa.array([b"fine", b"caf\xe9"]).view(pa.string()), "not UTF-8"),
+        (pa.array([1, 2]), "an Arrow array of int64, not of strings"),
+        (pa.array([b"a"]), "an Arrow array of binary, not of strings"),
         (["fine", "\udcff"], "half of a surrogate pair"),
     ],
 )

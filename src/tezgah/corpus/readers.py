@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 import pyarrow as pa
 
+from tezgah.console import warn
 from tezgah.corpus.columns import KeptColumns
 from tezgah.corpus.hub import read_dataset
 from tezgah.corpus.inputs import InputFile, Source, list_sources
@@ -42,9 +43,15 @@ def read_documents(
 def read_sources(
     names: Iterable[str], advance: Callable[[float], None] = lambda size_bytes: None
 ) -> Iterator[pa.RecordBatch]:
-    """All documents of files, folders and globs, as a recipe that names them and no other setting would read them."""
+    """All documents of files, folders and globs, as a recipe that names them and no other setting would read them.
+
+    What could not be read as text is said at the end.
+    """
     settings = CorpusSettings(source=tuple(names))
-    yield from read_documents(list_sources(settings), settings, KeptColumns(settings), Tally(settings), advance)
+    tally = Tally(settings)
+    yield from read_documents(list_sources(settings), settings, KeptColumns(settings), tally, advance)
+    for reason, dropped in tally.dropped.items():
+        warn(f"texts left out as {reason}: {dropped.texts:,} ({', '.join(dict.fromkeys(dropped.examples))})")
 
 
 def kind_of(file: InputFile, text_column: str) -> str:

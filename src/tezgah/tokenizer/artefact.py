@@ -160,9 +160,24 @@ def _read_tokenizer_json(path: Path, folder: Path) -> Artefact:
         file = msgspec.convert(data, File)
     except msgspec.ValidationError as error:
         raise InputError(f"{path}: not a tokenizer.json ({error}). Restore the file, or train it anew.") from error
+    _check_ids(file, path)
     separator = _separator(file, folder)
     changed = _made_exact(data, file, separator)
     return Artefact(path.read_text("utf-8") if changed == data else _text(changed), separator)
+
+
+def _check_ids(file: File, path: Path) -> None:
+    """Refuse a token with two ids, and an id with two tokens: encoding and decoding would disagree."""
+    vocab = file.model.vocab
+    ids = dict(vocab) if isinstance(vocab, dict) else {}
+    pairs = [*ids.items(), *((token.content, token.id) for token in file.added_tokens)]
+    holders: dict[int, str] = {}
+    mend = "Restore the file, or train it anew."
+    for content, token_id in pairs:
+        if ids.setdefault(content, token_id) != token_id:
+            raise InputError(f"{path}: {content!r} has two ids, {ids[content]:,} and {token_id:,}. {mend}")
+        if holders.setdefault(token_id, content) != content:
+            raise InputError(f"{path}: {holders[token_id]!r} and {content!r} have the same id, {token_id:,}. {mend}")
 
 
 def _made_exact(data: dict[str, Any], file: File, separator: str) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 import hashlib
 import os
+import re
+import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,8 +20,11 @@ from tezgah.console import say, warn
 
 F = TypeVar("F", bound=Callable[..., Any])
 HERE = Path(__file__).parent
+OURS = re.compile("compiled-[0-9a-f]{16}")
+UNUSED_SECONDS = 30 * 86_400.0
 njit: Any = numba.njit  # its stubs know neither what is set for the whole library nor `_nrt`
 config: Any = numba.config
+_telling = threading.Lock()
 
 
 def compiled(function: F) -> F:
@@ -55,23 +61,47 @@ def cache_folder() -> Path | None:
     for parent in ([Path(named)] if named else []) + [HERE / "__pycache__", Path(home) / "tezgah"]:
         folder = parent / f"compiled-{sources}"
         try:
+            is_new = not folder.exists()
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
-                return folder
+                os.utime(folder)  # in use: see _remove_unused
         except OSError:
             continue
+        if is_new:
+            _remove_unused(parent)
+        return folder
     warn("no folder can be written for compiled code: the tokenizer engine is compiled anew in every process")
     return None
 
 
+def _remove_unused(parent: Path) -> None:
+    """Remove the machine code of other states of the sources that no process has begun to use for 30 days.
+
+    Several versions may share a folder, each with its own environment, so younger ones stay.
+    """
+    for folder in parent.glob("compiled-*"):
+        with suppress(OSError):  # another process may be removing it too
+            if OURS.fullmatch(folder.name) and time.time() - folder.stat().st_mtime > UNUSED_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def compilation_told() -> Iterator[None]:
-    """While the block runs, say when something is compiled, and at its end how long that took."""
-    clock = _Clock()
-    with event.install_listener("numba:compile", clock):
+    """While the block runs, say when something is compiled, and at its end how long that took.
+
+    Within another such block, or beside one in another thread, it leaves the telling to that one.
+    """
+    if not _telling.acquire(blocking=False):
         yield
-    if clock.seconds:
-        say(f"tokenizer engine: compiled in {clock.seconds:.0f} s")
+        return
+    clock = _Clock()
+    try:
+        with event.install_listener("numba:compile", clock):
+            yield
+    finally:
+        _telling.release()
+        if clock.seconds:
+            say(f"tokenizer engine: compiled in {clock.seconds:.0f} s")
 
 
 class _Clock(event.Listener):

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,10 @@ from tezgah.tokenizer.wordtable import (
 )
 
 # Longer pieces are cut, so that a text without a space takes time in proportion to its length.
-LONGEST_WORD = 4_096  # bytes
+LONGEST_WORD = 4_096  # bytes; docs/formats.md promises it
+
+
+Chunk = tuple[NDArray[np.uint8], NDArray[np.int64]]  # UTF-8, and where its rows end in it, (rows + 1,)
 
 
 class Words(NamedTuple):
@@ -84,13 +87,16 @@ def add_words(more_arena, more_starts, more_counts, word, rows, arena, starts, w
 
 
 class WordTable:
-    """A growing table of words and counts, filled by one thread."""
+    """A growing table of words and counts, filled by one thread; `documents` are the rows counted."""
 
     def __init__(self) -> None:
-        self.words = 0
+        self.block = new_block()
+        self._clear()
+
+    def _clear(self) -> None:
+        self.words = self.documents = 0
         self.rows = np.zeros((1 << 14, 4), np.int64)
         self.arena, self.starts = np.zeros(1 << 18, np.uint8), np.zeros(1 << 13, np.int64)
-        self.block = new_block()
 
     def count(self, text: NDArray[np.uint8], offsets: NDArray[np.int64], split: Split) -> None:
         """Count the words of `text`, UTF-8, whose rows end at `offsets`, (rows + 1,)."""
@@ -102,6 +108,7 @@ class WordTable:
             )  # fmt: skip
             if row < last:
                 self._grow()
+        self.documents += last
 
     def add(self, more: Words) -> None:
         """Add the counts of other words."""
@@ -118,38 +125,80 @@ class WordTable:
         counts[(held[:, WORD] & NUMBER) - 1] = held[:, VALUE]
         return Words(self.arena[: self.starts[self.words]], self.starts[: self.words + 1], counts)
 
+    def empty_into(self, other: "WordTable") -> None:
+        """Hand all that was counted to another table."""
+        other.add(self.result())
+        other.documents += self.documents
+        self._clear()
+
     def _grow(self) -> None:
         self.rows, self.arena, self.starts = rebuilt(self.rows, self.arena, self.starts, self.words, LONGEST_WORD)
 
 
-def count_texts(chunks: Iterable[tuple[NDArray[np.uint8], NDArray[np.int64]]], split: Split, threads: int) -> Words:
-    """Words and their counts in texts that come in chunks, each UTF-8 and where its rows end in it, (rows + 1,).
+class WordCounter:
+    """Counts words by `split` on several threads while its block runs.
 
     Each thread fills a table of its own, so memory is what `threads` tables and as many chunks take.
+    Chunks are begun in the order they come in, and one that was begun is counted to its end.
     """
-    tables = [WordTable() for _ in range(threads)]
-    free: SimpleQueue[WordTable] = SimpleQueue()
-    for table in tables:
-        free.put(table)
 
-    def count(text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
-        table = free.get()
+    def __init__(self, split: Split, threads: int) -> None:
+        self._split, self._threads = split, threads
+        self._tables = [WordTable() for _ in range(threads)]
+        self._free: SimpleQueue[WordTable] = SimpleQueue()
+        for table in self._tables:
+            self._free.put(table)
+        self._pool = ThreadPoolExecutor(threads)
+        self._running: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown()
+
+    def close(self) -> tuple[Words, int]:
+        """Count what was added to its end, as `settle` does; no more can be added."""
+        self._pool.shutdown()
+        return self._merged()
+
+    def start_from(self, words: Words, documents: int) -> None:
+        """Go on from words of so many documents, counted before."""
+        self._tables[0].add(words)
+        self._tables[0].documents += documents
+
+    def add(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
+        """Count a chunk, soon: row r is `text[offsets[r]:offsets[r + 1]]`, valid UTF-8."""
+        if len(self._running) > self._threads:  # one waits, so that no thread does
+            self._running.popleft().result()
+        self._running.append(self._pool.submit(self._count, text, offsets))
+
+    def settle(self) -> tuple[Words, int]:
+        """The words of all that was added, and of how many documents."""
+        while self._running:
+            self._running.popleft().result()
+        return self._pool.submit(self._merged).result()  # where Ctrl-C does not reach it
+
+    def _merged(self) -> tuple[Words, int]:
+        first = self._tables[0]
+        for other in self._tables[1:]:
+            other.empty_into(first)
+        return first.result(), first.documents
+
+    def _count(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
+        table = self._free.get()
         try:
-            table.count(text, offsets, split)
+            table.count(text, offsets, self._split)
         finally:
-            free.put(table)
+            self._free.put(table)
 
-    with ThreadPoolExecutor(threads) as pool:
-        running: deque[Future[None]] = deque()
+
+def count_texts(chunks: Iterable[Chunk], split: Split, threads: int) -> Words:
+    """Words and their counts in texts that come in chunks, each UTF-8 and where its rows end in it, (rows + 1,)."""
+    with WordCounter(split, threads) as counter:
         for chunk in chunks:
-            if len(running) > threads:  # one waits, so that no thread does
-                running.popleft().result()
-            running.append(pool.submit(count, *chunk))
-        for job in running:
-            job.result()
-    for other in tables[1:]:
-        tables[0].add(other.result())
-    return tables[0].result()
+            counter.add(*chunk)
+        return counter.settle()[0]
 
 
 def without(words: Words, part: bytes) -> Words:

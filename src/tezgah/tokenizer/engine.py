@@ -6,6 +6,7 @@ what it means, at a tenth of the speed.
 """
 
 import json
+import re
 from functools import cached_property
 from itertools import chain, pairwise
 
@@ -19,6 +20,7 @@ from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS
 from tezgah.tokenizer.count import Words, without
 from tezgah.tokenizer.encode import BpeEncoder
 from tezgah.tokenizer.patterns import split_of
+from tezgah.tokenizer.special import encode_around
 
 Merge = tuple[str, str]
 
@@ -64,21 +66,42 @@ class Encoder:
         """Ids of rows text[offsets[r]:offsets[r + 1]] in one array, (tokens,), and where each row's end, (rows,)."""
         if self._ours:
             return self._ours.encode(text, offsets)
-        ends = offsets.tolist()
-        texts = [text[begin:end].tobytes().decode() for begin, end in pairwise(ends)]
-        rows = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-        row_ends = np.cumsum([len(row) for row in rows], dtype=np.int64)  # (rows,)
-        return np.fromiter(chain.from_iterable(rows), np.int32, int(row_ends[-1])), row_ends
+        return _encode_by(self._tokenizer, text, offsets)
+
+    def encode_special(
+        self, text: NDArray[np.uint8], offsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The same, with special tokens found in the text."""
+        if self._ours and self._specials:
+            return encode_around(self._ours.encode, self._specials, text, offsets)
+        return _encode_by(self._finding_special_tokens, text, offsets)
 
     def decode(self, ids: list[int]) -> str:
         """The text of ids by the file's own decoder."""
         return str(self._tokenizer.decode(ids, skip_special_tokens=False))
 
+    def is_byte(self, token_id: int) -> bool:
+        """Whether an id stands for one byte of a character that the vocabulary lacks."""
+        return re.fullmatch("<0x[0-9A-F]{2}>", self._tokenizer.id_to_token(token_id) or "") is not None
+
+    @cached_property
+    def _finding_special_tokens(self) -> tokenizers.Tokenizer:
+        return tokenizers.Tokenizer.from_str(self._json)
+
+    @cached_property
+    def _specials(self) -> dict[bytes, int]:
+        """The special tokens and their ids; empty where they have rules of their own about what is around them."""
+        added = json.loads(self._json)["added_tokens"]
+        has_rules = any(token.get(rule) for token in added for rule in ("lstrip", "rstrip", "single_word"))
+        if has_rules or len({token.get("normalized") for token in added}) > 1:
+            return {}
+        return {token["content"].encode(): token["id"] for token in added}
+
     @cached_property
     def _ours(self) -> BpeEncoder | None:
         """Our engine with the file's rules, where it can follow them to the letter."""
         file = json.loads(self._json)
-        split = split_of(file["pre_tokenizer"])
+        split = split_of(file.get("pre_tokenizer"))
         if split is None or file.get("normalizer") or not all(token["special"] for token in file["added_tokens"]):
             return None
         model = file["model"]
@@ -90,3 +113,13 @@ class Encoder:
             return None
         byte_ids = np.array([vocab[character] for character in BYTE_CHARACTERS], np.int32)
         return BpeEncoder(byte_ids, merge_ids(model["merges"], vocab), split, self._threads)
+
+
+def _encode_by(
+    library: tokenizers.Tokenizer, text: NDArray[np.uint8], offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """What the library makes of the rows."""
+    texts = [text[begin:end].tobytes().decode() for begin, end in pairwise(offsets.tolist())]
+    rows = [encoding.ids for encoding in library.encode_batch_fast(texts, add_special_tokens=False)]
+    row_ends = np.cumsum([len(row) for row in rows], dtype=np.int64)  # (rows,)
+    return np.fromiter(chain.from_iterable(rows), np.int32, int(row_ends[-1])), row_ends

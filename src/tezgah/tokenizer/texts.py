@@ -12,43 +12,54 @@ from tezgah.errors import InputError
 ARROW_ROWS = 256  # Python strings of an Arrow column alive at once
 CHUNK_BYTES = 1 << 22  # of text handed on at once; a longer text is a chunk of its own
 
+Buffers = tuple[NDArray[np.uint8], NDArray[np.int64]]  # UTF-8, and where its rows end in it, (rows + 1,)
 
-def utf8(texts: Iterable[Any]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+
+def utf8(texts: Iterable[Any]) -> Iterator[Buffers]:
     """The same texts as `strings` in chunks: row r of a chunk is text[offsets[r]:offsets[r + 1]], valid UTF-8.
 
     What is an Arrow array already is not copied. Raises InputError for what is no text.
     """
-    return map(buffers, arrays(texts))
+    for data, ends in _buffers(texts):
+        first = 0
+        while first < len(ends) - 1:  # rows up to the first that ends beyond the chunk
+            last = max(first + 1, int(np.searchsorted(ends, ends[first] + CHUNK_BYTES, side="right")) - 1)
+            yield data, ends[first : last + 1]
+            first = last
 
 
 def arrays(texts: Iterable[Any]) -> Iterator[Any]:
     """The same chunks as Arrow arrays of large strings; `buffers` looks into one."""
-    for array in _arrays(texts):
-        _, ends = buffers(array)
-        first = 0
-        while first < len(array):  # rows up to the first that ends beyond the chunk
-            last = max(first + 1, int(np.searchsorted(ends, ends[first] + CHUNK_BYTES, side="right")) - 1)
-            yield array.slice(first, last - first)
-            first = last
+    for data, ends in utf8(texts):
+        yield pa.LargeStringArray.from_buffers(len(ends) - 1, pa.py_buffer(ends), pa.py_buffer(data))
 
 
-def _arrays(texts: Iterable[Any]) -> Iterator[Any]:
-    """Arrow arrays of large strings."""
+def buffers(array: Any) -> Buffers:
+    """The bytes of an array of large strings, and where its rows end in them, (rows + 1,)."""
+    _, ends, data = array.buffers()
+    if len(array) == 0:
+        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
+    text = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
+    return text, np.frombuffer(ends, np.int64)[array.offset : array.offset + len(array) + 1]
+
+
+def _buffers(texts: Iterable[Any]) -> Iterator[Buffers]:
+    """Texts as they are held: an Arrow array each, Python strings gathered up to a chunk."""
     if isinstance(texts, str):
         raise InputError("texts: one string where many are expected. Put it in a list.")
     if hasattr(texts, "schema"):
-        yield from _arrays(_column(texts))
+        yield from _buffers(_column(texts))
     elif isinstance(texts, pa.ChunkedArray):
         for chunk in texts.chunks:
-            yield from _arrays(chunk)
+            yield from _buffers(chunk)
     elif isinstance(texts, pa.Array):
-        yield _large_strings(texts)
+        yield buffers(_large_strings(texts))
     else:
         yield from _gathered(texts)
 
 
-def _gathered(items: Iterable[Any]) -> Iterator[Any]:
-    """Arrow arrays of Python strings, a chunk each; what is an array or a table among them by itself."""
+def _gathered(items: Iterable[Any]) -> Iterator[Buffers]:
+    """Python strings, a chunk each; what is an array or a table among them by itself."""
     gathered: list[str] = []
     size = 0
     for row, item in enumerate(items):
@@ -58,26 +69,31 @@ def _gathered(items: Iterable[Any]) -> Iterator[Any]:
         elif not hasattr(item, "schema") and not isinstance(item, pa.Array | pa.ChunkedArray):
             raise InputError(_not_a_text(row, item))
         if size >= CHUNK_BYTES or (gathered and not isinstance(item, str)):
-            yield _array(gathered)
+            yield _of_strings(gathered)
             gathered, size = [], 0
         if not isinstance(item, str):
-            yield from _arrays(item)
+            yield from _buffers(item)
     if gathered:
-        yield _array(gathered)
+        yield _of_strings(gathered)
 
 
-def _array(texts: list[str]) -> Any:
+def _of_strings(texts: list[str]) -> Buffers:
+    """Python strings as Arrow holds them. `pyarrow.array` would import pandas where it is installed, 0.2 s."""
     try:
-        return pa.array(texts, pa.large_string())
+        encoded = [text.encode() for text in texts]
     except UnicodeEncodeError as error:
         raise InputError(
             f"a text holds {error.object[error.start]!r} at character {error.start:,}, half of a surrogate pair, "
             "which is no Unicode text. Decode the input as UTF-8 with errors='replace'."
         ) from None
+    return np.frombuffer(b"".join(encoded), np.uint8), np.cumsum([0, *map(len, encoded)], dtype=np.int64)
 
 
 def _large_strings(array: Any) -> Any:
     """An Arrow array as large strings, checked."""
+    kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        raise InputError(f"texts: an Arrow array of {array.type}, not of strings.")
     if array.null_count:
         row = array.is_null().index(True).as_py()
         raise InputError(_not_a_text(row, None))
@@ -86,18 +102,7 @@ def _large_strings(array: Any) -> Any:
         strings_of.validate(full=True)
     except pa.ArrowInvalid as error:
         raise InputError(f"texts: not UTF-8 ({error}). Decode the input as UTF-8 with errors='replace'.") from None
-    except pa.ArrowNotImplementedError:
-        raise InputError(f"texts: an Arrow array of {array.type}, not of strings.") from None
     return strings_of
-
-
-def buffers(array: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The bytes of an array of large strings, and where its rows end in them, (rows + 1,)."""
-    _, ends, data = array.buffers()
-    if len(array) == 0:
-        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
-    text = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
-    return text, np.frombuffer(ends, np.int64)[array.offset : array.offset + len(array) + 1]
 
 
 def strings(texts: Iterable[Any]) -> Iterator[str]:

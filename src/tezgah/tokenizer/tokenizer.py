@@ -1,7 +1,7 @@
 """A tokenizer: text to ids and back, exactly, with one token that no text can spell."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,10 +14,12 @@ from tezgah.errors import InputError
 from tezgah.files import write_json, write_text
 from tezgah.tokenizer.artefact import SEPARATOR, Artefact, byte_level_bpe, parse, read_artefact
 from tezgah.tokenizer.bytelevel import token_bytes
+from tezgah.tokenizer.compiled import compilation_told
 from tezgah.tokenizer.count import Words, count_texts
 from tezgah.tokenizer.engine import Encoder, train_bpe
 from tezgah.tokenizer.extend import extend
 from tezgah.tokenizer.settings import Split
+from tezgah.tokenizer.stream import text_of_bytes, text_of_ids
 from tezgah.tokenizer.texts import utf8
 
 SMALLEST_VOCABULARY = 257  # the separator and the 256 bytes
@@ -38,6 +40,12 @@ class Tokenizer:
         self.separator = artefact.separator
         self._encoder = Encoder(artefact.text, available_cores())
         vocabulary = self._encoder.vocabulary()
+        for added in file.added_tokens:
+            if vocabulary.get(added.content) != added.id:
+                raise ValueError(
+                    f"the added token {added.content!r} is stated to have the id {added.id}, which its place after "
+                    f"the vocabulary does not give it: {vocabulary.get(added.content)}"
+                )
         self.separator_id = vocabulary[artefact.separator]
         self.vocab_size = max(vocabulary.values()) + 1
         self._bytes: list[bytes | None] | None = None
@@ -58,14 +66,16 @@ class Tokenizer:
         >>> tokenizer.decode(tokenizer.encode("su sus"))
         'su sus'
         """
-        _check_size(vocab_size)
-        return cls.from_words(count_texts(utf8(texts), split, available_cores()), vocab_size, split)
+        check_vocab_size(vocab_size)
+        with compilation_told():
+            return cls.from_words(count_texts(utf8(texts), split, available_cores()), vocab_size, split)
 
     @classmethod
     def from_words(cls, words: Words, vocab_size: int, split: Split) -> Self:
         """The same from words that were counted before, cut by `split`."""
-        _check_size(vocab_size)
-        vocab, merges = train_bpe(words, vocab_size, SEPARATOR)
+        check_vocab_size(vocab_size)
+        with compilation_told():
+            vocab, merges = train_bpe(words, vocab_size, SEPARATOR)
         if len(vocab) < vocab_size:
             raise InputError(
                 f"tokenizer.vocab_size: {vocab_size:,} cannot be reached: the training texts support {len(vocab):,} "
@@ -78,7 +88,8 @@ class Tokenizer:
 
         Raises InputError where this is no BPE, or one whose merges cannot go on (`extend.py`).
         """
-        return Tokenizer(Artefact(extend(self.json, utf8(texts), add, available_cores()), self.separator))
+        with compilation_told():
+            return Tokenizer(Artefact(extend(self.json, utf8(texts), add, available_cores()), self.separator))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -93,25 +104,34 @@ class Tokenizer:
             held = {token for token in tokenizer._bytes if token is not None and len(token) == 1}
             if missing := UTF8_BYTES - held:
                 warn(f"{path}: the vocabulary lacks {len(missing)} of UTF-8's bytes; text that has them loses them.")
+        if holes := tokenizer.vocab_size - len(set(tokenizer._encoder.vocabulary().values())):
+            warn(f"{path}: {holes:,} of its {tokenizer.vocab_size:,} ids have no token; they are decoded to nothing.")
         return tokenizer
 
-    def encode(self, text: str) -> NDArray[np.int32]:
-        """The ids of a text, (tokens,). No separator is added, and none is found in the text."""
-        return self.encode_batch([text])[0]
+    def encode(self, text: str, *, allow_special: bool = False) -> NDArray[np.int32]:
+        """The ids of a text, (tokens,). No separator is added, and none is found in the text.
 
-    def encode_batch(self, texts: Iterable[Any]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        `allow_special` makes special tokens of the text that spells them: only for text that you wrote yourself.
+        """
+        return self.encode_batch([text], allow_special=allow_special)[0]
+
+    def encode_batch(
+        self, texts: Iterable[Any], *, allow_special: bool = False
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The ids of many texts in one array, and where each text's begin and the last's end.
 
         Returns ids, (tokens,), and offsets, (rows + 1,): text i is ids[offsets[i]:offsets[i + 1]].
         """
         parts, ends, total = [np.empty(0, np.int32)], [np.zeros(1, np.int64)], 0
-        for text, offsets in utf8(texts):
-            part, row_ends = self._encoder.encode(text, offsets)
-            parts.append(part)
-            ends.append(row_ends + total)
-            total += part.size
+        encode = self._encoder.encode_special if allow_special else self._encoder.encode
+        with compilation_told():
+            for text, offsets in utf8(texts):
+                part, row_ends = encode(text, offsets)
+                parts.append(part)
+                ends.append(row_ends + total)
+                total += part.size
         ids = np.concatenate(parts)  # (tokens,)
-        if (ids == self.separator_id).any():
+        if not allow_special and (ids == self.separator_id).any():
             raise InputError(
                 f"a text spells {self.separator!r}, and this tokenizer's own rules turn it into the separator. "
                 "Take it out of the text, or use another tokenizer."
@@ -124,12 +144,30 @@ class Tokenizer:
 
     def decode_bytes(self, ids: ArrayLike) -> bytes:
         """The exact bytes of ids."""
-        wanted = np.asarray(ids, dtype=np.int64).ravel().tolist()
-        if unknown := [each for each in wanted if not 0 <= each < self.vocab_size]:
-            raise InputError(f"id {unknown[0]:,} is not in the vocabulary of {self.vocab_size:,} ids.")
+        wanted = [self._known(each) for each in np.asarray(ids, dtype=np.int64).ravel().tolist()]
         if self._bytes is None:
             return self._encoder.decode(wanted).encode()
         return b"".join([self._bytes[each] or b"" for each in wanted])  # an id that no token has is nothing
+
+    def decode_stream(self, ids: Iterable[int]) -> Iterator[str]:
+        """The text of ids piece by piece, as they come; what is half a character waits for its rest.
+
+        The pieces put together are `decode` of all the ids.
+
+        >>> tokenizer = Tokenizer.train(["su"], vocab_size=257)
+        >>> list(tokenizer.decode_stream(tokenizer.encode("köy")))
+        ['k', 'ö', 'y']
+        """
+        known = (self._known(int(each)) for each in ids)
+        if self._bytes is None:
+            return text_of_ids(known, self._encoder.decode, self._encoder.is_byte)
+        held = self._bytes
+        return text_of_bytes(held[each] or b"" for each in known)
+
+    def _known(self, token_id: int) -> int:
+        if not 0 <= token_id < self.vocab_size:
+            raise InputError(f"id {token_id:,} is not in the vocabulary of {self.vocab_size:,} ids.")
+        return token_id
 
     def save(self, folder: str | Path, model_max_length: int | None = None) -> None:
         """Write `tokenizer.json` and the `tokenizer_config.json` that `transformers` needs to open it.
@@ -149,7 +187,8 @@ class Tokenizer:
         write_json(folder / "tokenizer_config.json", config)
 
 
-def _check_size(vocab_size: int) -> None:
+def check_vocab_size(vocab_size: int) -> None:
+    """Raise InputError where not even the separator and the bytes find room."""
     if vocab_size < SMALLEST_VOCABULARY:
         raise InputError(
             f"tokenizer.vocab_size: {vocab_size:,} is too small: {SEPARATOR} and the 256 bytes take "
