@@ -9,11 +9,18 @@ from msgspec import Meta
 
 from tezgah.answers import Answer, Plain, Verb, lines
 from tezgah.console import progress, say
-from tezgah.cores import available_cores
 from tezgah.errors import InputError
 from tezgah.files import fingerprint, locked
 from tezgah.settings import PositiveInt
-from tezgah.tokenizer.settings import Split
+from tezgah.tokenizer.settings import (
+    ALGORITHM,
+    NORMALIZE,
+    SPLIT,
+    VOCAB_SIZE,
+    Algorithm,
+    Normalization,
+    Split,
+)
 
 if TYPE_CHECKING:
     from tezgah.tokenizer.count import Words
@@ -26,10 +33,16 @@ class TrainFlags(Plain, frozen=True):
     """Flags of `tokenizer train`."""
 
     o: Annotated[str, Meta(description="folder for tokenizer.json and the counted words (words.parquet)")] = ""
-    vocab_size: Annotated[PositiveInt, Meta(description="ids in all: <|endoftext|>, 256 bytes, merges")] = 8_192
-    split: Annotated[Split, Meta(description="how text is cut into words before merging")] = "turkish-safe"
+    algorithm: Annotated[Algorithm, Meta(description=ALGORITHM)] = "bpe"
+    vocab_size: Annotated[PositiveInt, Meta(description=VOCAB_SIZE)] = 8_192
+    split: Annotated[Split, Meta(description=SPLIT)] = "turkish-safe"
+    normalize: Annotated[Normalization, Meta(description=NORMALIZE)] = "none"
     words: Annotated[
-        str, Meta(description="counted words to read, or to write where they are missing; default words.parquet in -o")
+        str,
+        Meta(
+            description="counted words to read, or to write where they are missing; default words.parquet in -o "
+            "(bpe, wordpiece and characters)"
+        ),
     ] = ""
 
 
@@ -45,19 +58,22 @@ class ExtendFlags(Plain, frozen=True):
 
 def train(operands: list[str], flags: TrainFlags) -> Answer:
     """Train a tokenizer on files."""
+    from tezgah.tokenizer.learn import COUNTING
     from tezgah.tokenizer.tokenizer import Tokenizer
 
     folder = _output(flags.o, "train")
+    split, algorithm, normalize = flags.split, flags.algorithm, flags.normalize
+    counted = {}
     with locked(folder):
-        words = _counted(operands, flags.split, Path(flags.words) if flags.words else folder / "words.parquet")
-        tokenizer = Tokenizer.from_words(words, flags.vocab_size, flags.split)
+        if algorithm in COUNTING:
+            words = _counted(operands, flags, Path(flags.words) if flags.words else folder / "words.parquet")
+            tokenizer = Tokenizer.from_words(words, flags.vocab_size, split, algorithm, normalize)
+            counted = {"words": int(words.counts.sum()), "distinct_words": len(words.counts)}
+        else:
+            texts = _texts(operands, "reading")
+            tokenizer = Tokenizer.train(texts, flags.vocab_size, split, algorithm, normalize)
         tokenizer.save(folder)
-    value = {
-        "tokenizer": str(folder / "tokenizer.json"),
-        "vocab_size": tokenizer.vocab_size,
-        "words": int(words.counts.sum()),
-        "distinct_words": len(words.counts),
-    }
+    value = {"tokenizer": str(folder / "tokenizer.json"), "vocab_size": tokenizer.vocab_size, **counted}
     return Answer(lines(value), value)
 
 
@@ -110,22 +126,22 @@ def explain(operands: list[str], flags: Plain) -> Answer:
     return Answer("\n".join(shown), msgspec.to_builtins(told))
 
 
-def _counted(data: list[str], split: Split, path: Path) -> "Words":
+def _counted(data: list[str], flags: TrainFlags, path: Path) -> "Words":
     """The words of the files: as they were counted before where nothing has changed."""
     from tezgah.corpus.inputs import list_inputs
     from tezgah.corpus.settings import CorpusSettings
-    from tezgah.tokenizer.count import count_texts
     from tezgah.tokenizer.counts import read_words, write_words
+    from tezgah.tokenizer.learn import count, rule_of
     from tezgah.tokenizer.texts import utf8
 
     listing = [[file.relative, file.size, file.mtime_ns] for file in list_inputs(CorpusSettings(source=tuple(data)))]
-    told = fingerprint([split, data, listing])
+    told = fingerprint([rule_of(flags.algorithm, flags.split), flags.normalize, data, listing])
     if path.exists():
         words, found = read_words(path)
         if found == told:
             say(f"words: {len(words.counts):,} distinct ones, as counted before in {path}")
             return words
-    words = count_texts(utf8(_texts(data, "counting words")), split, available_cores())
+    words = count(utf8(_texts(data, "counting words")), flags.split, flags.algorithm, flags.normalize)
     if not len(words.counts):
         raise InputError(f"{', '.join(data)}: no text in it to learn from. Name other files.")
     write_words(path, words, told)
@@ -151,7 +167,8 @@ def _output(folder: str, verb: str) -> Path:
 
 TOKENIZER_VERBS: dict[str, Verb] = {
     "tokenizer train": Verb(
-        "Train a byte-level BPE on files. Words are counted once: another vocabulary size costs only the merging.",
+        "Train a tokenizer on files, a byte-level BPE unless told otherwise. Words are counted once: another vocabulary "
+        "size costs only the merging.",
         ("DATA…",),
         TrainFlags,
         train,

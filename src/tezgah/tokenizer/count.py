@@ -18,7 +18,7 @@ from tezgah.tokenizer.blocks import fill, new_block
 from tezgah.tokenizer.classes import character_classes
 from tezgah.tokenizer.compiled import compiled
 from tezgah.tokenizer.pretokenize import SPLITS
-from tezgah.tokenizer.settings import Split
+from tezgah.tokenizer.settings import Rule
 from tezgah.tokenizer.wordtable import (
     NUMBER,
     VALUE,
@@ -92,7 +92,7 @@ class WordTable:
         self.arena, self.starts = np.zeros(1 << 18, np.uint8), np.zeros(1 << 13, np.int64)
         self.block = new_block()
 
-    def count(self, text: NDArray[np.uint8], offsets: NDArray[np.int64], split: Split) -> None:
+    def count(self, text: NDArray[np.uint8], offsets: NDArray[np.int64], split: Rule) -> None:
         """Count the words of `text`, UTF-8, whose rows end at `offsets`, (rows + 1,)."""
         row, at, last = 0, int(offsets[0]), len(offsets) - 1
         while row < last:
@@ -122,7 +122,7 @@ class WordTable:
         self.rows, self.arena, self.starts = rebuilt(self.rows, self.arena, self.starts, self.words, LONGEST_WORD)
 
 
-def count_texts(chunks: Iterable[tuple[NDArray[np.uint8], NDArray[np.int64]]], split: Split, threads: int) -> Words:
+def count_texts(chunks: Iterable[tuple[NDArray[np.uint8], NDArray[np.int64]]], split: Rule, threads: int) -> Words:
     """Words and their counts in texts that come in chunks, each UTF-8 and where its rows end in it, (rows + 1,).
 
     Each thread fills a table of its own, so memory is what `threads` tables and as many chunks take.
