@@ -167,8 +167,8 @@ def _output(folder: str, verb: str) -> Path:
 
 TOKENIZER_VERBS: dict[str, Verb] = {
     "tokenizer train": Verb(
-        "Train a tokenizer on files, a byte-level BPE unless told otherwise. Words are counted once: another vocabulary "
-        "size costs only the merging.",
+        "Train a tokenizer on files, a byte-level BPE unless told otherwise. Words are counted once: another "
+        "vocabulary size costs only the merging.",
         ("DATA…",),
         TrainFlags,
         train,

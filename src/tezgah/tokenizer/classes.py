@@ -27,8 +27,8 @@ NAMES = {
 def character_classes() -> NDArray[np.uint16]:
     """The class of every code point, (0x110000,); what BERT cuts as punctuation is PUNCTUATION besides.
 
-    >>> character_classes()[ord("ğ")] == LOWER, character_classes()[ord("\\n")] == LINE_END
-    (True, True)
+    >>> character_classes()[[ord("ğ"), ord("\\n"), ord("!")]].tolist() == [LOWER, LINE_END, OTHER | PUNCTUATION]
+    True
     """
     rows = _rows("character_classes.txt")
     starts = np.array([int(start, 16) for start, _ in rows] + [0x110000])

@@ -45,7 +45,7 @@ def explain(tokenizer_json: str, text: str) -> Explanation:
     >>> from tezgah.tokenizer.tokenizer import Tokenizer
     >>> tokenizer = Tokenizer.train(["Mert Mert Mert"], vocab_size=260)
     >>> explain(tokenizer.json, "Mert").pieces[0].merges
-    (('M', 'e', 'r', 't'), ('M', 'er', 't'), ('M', 'ert'), ('Mert',))
+    (('M', 'e', 'r', 't'), ('Me', 'r', 't'), ('Me', 'rt'), ('Mert',))
     """
     library = tokenizers.Tokenizer.from_str(tokenizer_json)
     library.encode_special_tokens = True

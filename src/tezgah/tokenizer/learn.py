@@ -11,7 +11,7 @@ from tezgah.tokenizer.engine import train_bpe
 from tezgah.tokenizer.normalize import NORMALIZERS, Chunk, Normalizer
 from tezgah.tokenizer.plain import bytes_json, characters_json
 from tezgah.tokenizer.settings import Algorithm, Normalization, Rule, Split
-from tezgah.tokenizer.unigram import unigram_json
+from tezgah.tokenizer.unigram import train_unigram, unigram_json
 
 COUNTING: tuple[Algorithm, ...] = ("bpe", "wordpiece", "characters")  # all these learn from is counted words
 SMALLEST_VOCABULARY = 257  # the separator and the 256 bytes
@@ -28,8 +28,9 @@ def learn(
     normalizer = NORMALIZERS[normalization]
     if algorithm == "bytes":
         return Artefact(bytes_json(split, normalizer), SEPARATOR)
-    text = unigram_json(Normalizer(normalizer).chunks(chunks), vocab_size, split, normalizer)
-    return Artefact(text, SEPARATOR)
+    vocab = train_unigram(Normalizer(normalizer).chunks(chunks), vocab_size, split)
+    check_reached(len(vocab), vocab_size)
+    return Artefact(unigram_json(vocab, split, normalizer), SEPARATOR)
 
 
 def count(chunks: Iterable[Chunk], split: Split, algorithm: Algorithm, normalization: Normalization) -> Words:

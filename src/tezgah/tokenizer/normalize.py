@@ -34,7 +34,7 @@ NORMALIZERS: dict[Normalization, dict[str, Any] | None] = {
 
 # Up to U+02FF and in general punctuation every character is NFC by itself, no two compose, and lower-casing
 # looks at one character at a time: there Python's strings do what the library does, twenty times as fast.
-PLAIN = re.compile("[^\u0000-\u02ff\u2010-\u2027]")
+BEYOND_PLAIN = re.compile("[^\u0000-\u02ff\u2010-\u2027]")
 PLAINLY: dict[Normalization, Callable[[str], str]] = {
     "nfc": str,
     "lowercase": str.lower,
@@ -58,7 +58,7 @@ class Normalizer:
         """The text, normalized."""
         if self._library is None:
             return text
-        if self._plainly is not None and not PLAIN.search(text):
+        if self._plainly is not None and not BEYOND_PLAIN.search(text):
             return self._plainly(text)
         return str(self._library.normalize_str(text))
 
