@@ -114,16 +114,17 @@ def test_an_alphabet_can_be_extended_by_merges(algorithm: Algorithm):
     assert len(longer.encode(TURKISH[0])) < len(trained(algorithm).encode(TURKISH[0]))
 
 
-@pytest.mark.parametrize("algorithm", ["bpe", "wordpiece", "characters", "bytes"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_training_twice_gives_the_same_file(algorithm: Algorithm):
     again = Tokenizer.train(TURKISH[::-1], SIZES[algorithm], "turkish-safe", algorithm)
     assert again.hash == trained(algorithm).hash
 
 
-@pytest.mark.parametrize("algorithm", ["wordpiece", "characters"])
+@pytest.mark.parametrize("algorithm", ["wordpiece", "characters", "unigram"])
 def test_texts_without_characters_are_refused(algorithm: Algorithm):
-    with pytest.raises(InputError, match=r"training texts are empty.*Add text\."):
-        Tokenizer.train([""], 100, algorithm=algorithm)
+    for rows in ([], [""]):
+        with pytest.raises(InputError, match=r"training texts are empty.*Add text\."):
+            Tokenizer.train(rows, 300, algorithm=algorithm)
 
 
 @pytest.mark.parametrize(

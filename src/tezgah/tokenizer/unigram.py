@@ -12,6 +12,7 @@ from typing import Any
 
 import tokenizers
 
+from tezgah.errors import InputError
 from tezgah.tokenizer.artefact import BYTE_LEVEL_DECODER, SEPARATOR, tokenizer_json
 from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS
 from tezgah.tokenizer.normalize import Chunk
@@ -26,7 +27,7 @@ NEVER = -1e6  # log-probability of the separator: bytes by themselves are likeli
 def train_unigram(chunks: Iterable[Chunk], vocab_size: int, split: Split) -> list[tuple[str, float]]:
     """Tokens by id with their log-probabilities, learned from chunks of normalized texts; the separator is first.
 
-    There are fewer than `vocab_size` where the texts give no more.
+    There are fewer than `vocab_size` where the texts give no more. Raises InputError for texts without a character.
     """
     library = tokenizers.Tokenizer.from_str(unigram_json([(SEPARATOR, 0.0)], split, None))
     trainer = tokenizers.trainers.UnigramTrainer(
@@ -37,7 +38,10 @@ def train_unigram(chunks: Iterable[Chunk], vocab_size: int, split: Split) -> lis
     )
     rows = (text[begin:end].tobytes().decode() for text, ends in chunks for begin, end in pairwise(ends))
     library.train_from_iterator(rows, trainer)
-    scores = {token: round(score, DECIMALS) for token, score in json.loads(library.to_str())["model"]["vocab"][1:]}
+    learned = dict(json.loads(library.to_str())["model"]["vocab"][1:])
+    if None in learned.values():  # no number: nothing was seen
+        raise InputError("the training texts are empty: there is nothing to learn. Add text.")
+    scores = {token: round(score, DECIMALS) for token, score in learned.items()}
     least = min(scores.values())
     scores |= {byte: least for byte in BYTE_CHARACTERS if scores[byte] < least + RAREST}
     return [(SEPARATOR, NEVER), *sorted(scores.items(), key=lambda entry: (-entry[1], entry[0]))]
