@@ -71,6 +71,12 @@ def test_a_vocabulary_is_learned_from_normalized_text(name: Normalization):
     assert found["normalizer"] == NORMALIZERS[name]
 
 
+@pytest.mark.parametrize("name", NORMALIZATIONS)
+def test_a_vocabulary_goes_on_learning_from_normalized_text(name: Normalization):
+    longer = Tokenizer.train(ROWS, vocab_size=265, normalize=name).extend(ROWS, add=10)
+    assert longer.hash == Tokenizer.train(ROWS, vocab_size=275, normalize=name).hash
+
+
 @cache
 def trained(name: Normalization) -> Tokenizer:
     return Tokenizer.train(ROWS, vocab_size=275, split="turkish-safe", normalize=name)

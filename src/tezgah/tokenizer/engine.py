@@ -1,4 +1,4 @@
-"""Merges learned and applied by our own engine, and everything it is not made for by Hugging Face `tokenizers`.
+"""Vocabularies learned and applied by our own engine, and everything it is not made for by Hugging Face `tokenizers`.
 
 Ours reads byte-level BPE with one of the splits of `patterns.py`, WordPiece with BERT's, and
 vocabularies of characters. Any other `tokenizer.json` (Unigram, tokens found in raw text, unknown

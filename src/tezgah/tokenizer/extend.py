@@ -21,6 +21,7 @@ from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS, CHARACTER_BYTES
 from tezgah.tokenizer.count import Words, count_texts, without
 from tezgah.tokenizer.encode import merge_words, pair_table
 from tezgah.tokenizer.merge import Segments
+from tezgah.tokenizer.normalize import Normalizer
 from tezgah.tokenizer.patterns import split_of
 
 Chunk = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -101,8 +102,8 @@ def _check(file: dict[str, Any]) -> None:
 def _words(file: dict[str, Any], tokenizer_json: str, chunks: Iterable[Chunk], threads: int, as_bytes: bool) -> Words:
     """Counted words, cut as the base cuts them."""
     split = split_of(file["pre_tokenizer"])
-    if split is not None and not file.get("normalizer"):
-        return count_texts(chunks, split, threads)
+    if split is not None:
+        return count_texts(Normalizer(file.get("normalizer")).chunks(chunks), split, threads)
     library = tokenizers.Tokenizer.from_str(tokenizer_json)
     counted: Counter[str] = Counter()
     for text, ends in chunks:

@@ -1,6 +1,6 @@
 """Where a text is cut into words before merging, as state machines over its UTF-8 bytes.
 
-Each rule of `patterns.py` is a function that says where the piece that begins at `i` ends: what
+Each rule of `patterns.py`, and BERT's, is a function that says where the piece that begins at `i` ends: what
 its regular expression would match there, one character at a time and without going back (where
 the expression would go back, the place it would go back to is remembered). A regular expression
 library reads about 15 MB/s so; this reads more than 100 on the same core.

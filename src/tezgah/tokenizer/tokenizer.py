@@ -1,4 +1,4 @@
-"""A tokenizer: text to ids and back, exactly, with one token that no text can spell."""
+"""A tokenizer: text to ids and back, exactly if it is over bytes, with one token that no text can spell."""
 
 import hashlib
 from collections.abc import Iterable
