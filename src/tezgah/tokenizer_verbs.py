@@ -16,13 +16,22 @@ from tezgah.errors import InputError
 from tezgah.files import atomic_folder, fingerprint
 from tezgah.lock import locked
 from tezgah.settings import PositiveInt
-from tezgah.tokenizer.settings import Split
+from tezgah.tokenizer.settings import (
+    ALGORITHM,
+    NORMALIZE,
+    SPLIT,
+    VOCAB_SIZE,
+    Algorithm,
+    Normalization,
+    Split,
+)
 from tezgah.tokenizer_measure import MEASURE
 from tezgah.tokenizer_operands import DATA, TOKENIZER, texts_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tezgah.tokenizer.count import Words
     from tezgah.tokenizer.explain import Token
 
 
@@ -30,10 +39,16 @@ class TrainFlags(Plain, frozen=True):
     """Flags of `tokenizer train`."""
 
     o: Annotated[str, Meta(description="folder for tokenizer.json and the counted words (words.parquet)")] = ""
-    vocab_size: Annotated[PositiveInt, Meta(description="ids in all: <|endoftext|>, 256 bytes, merges")] = 8_192
-    split: Annotated[Split, Meta(description="how text is cut into words before merging")] = "turkish-safe"
+    algorithm: Annotated[Algorithm, Meta(description=ALGORITHM)] = "bpe"
+    vocab_size: Annotated[PositiveInt, Meta(description=VOCAB_SIZE)] = 8_192
+    split: Annotated[Split, Meta(description=SPLIT)] = "turkish-safe"
+    normalize: Annotated[Normalization, Meta(description=NORMALIZE)] = "none"
     words: Annotated[
-        str, Meta(description="counted words to read, or to write where they are missing; default words.parquet in -o")
+        str,
+        Meta(
+            description="counted words to read, or to write where they are missing; default words.parquet in -o "
+            "(bpe, wordpiece and characters)"
+        ),
     ] = ""
 
 
@@ -57,24 +72,24 @@ class EncodeFlags(Plain, frozen=True):
 
 def train(operands: list[str], flags: TrainFlags) -> Answer:
     """Train a tokenizer on files."""
-    from tezgah.tokenizer.counts import counted_words
-    from tezgah.tokenizer.texts import utf8
-    from tezgah.tokenizer.tokenizer import Tokenizer, check_vocab_size
+    from tezgah.tokenizer.learn import COUNTING, check_size
+    from tezgah.tokenizer.tokenizer import Tokenizer
 
     folder = _output(flags.o, "train")
-    check_vocab_size(flags.vocab_size)
-    told = fingerprint([flags.split, operands, _listing(operands)])
+    split, algorithm, normalize = flags.split, flags.algorithm, flags.normalize
+    check_size(flags.vocab_size, algorithm)
+    listing = _listing(operands)  # says what is missing before anything is made
+    counted = {}
     with locked(folder):
-        path = Path(flags.words) if flags.words else folder / "words.parquet"
-        words = counted_words(path, told, utf8(texts_of(operands, "counting words")), flags.split, available_cores())
-        tokenizer = Tokenizer.from_words(words, flags.vocab_size, flags.split)
+        if algorithm in COUNTING:
+            words = _counted(operands, listing, flags, Path(flags.words) if flags.words else folder / "words.parquet")
+            tokenizer = Tokenizer.from_words(words, flags.vocab_size, split, algorithm, normalize)
+            counted = {"words": int(words.counts.sum()), "distinct_words": len(words.counts)}
+        else:
+            texts = texts_of(operands, "reading")
+            tokenizer = Tokenizer.train(texts, flags.vocab_size, split, algorithm, normalize)
         tokenizer.save(folder)
-    value = {
-        "tokenizer": str(folder / "tokenizer.json"),
-        "vocab_size": tokenizer.vocab_size,
-        "words": int(words.counts.sum()),
-        "distinct_words": len(words.counts),
-    }
+    value = {"tokenizer": str(folder / "tokenizer.json"), "vocab_size": tokenizer.vocab_size, **counted}
     return Answer(lines(value), value)
 
 
@@ -177,6 +192,19 @@ def _listing(data: list[str]) -> list[list[Any]]:
     return [[file.relative, file.size, file.mtime_ns] for file in list_inputs(CorpusSettings(source=tuple(data)))]
 
 
+def _counted(data: list[str], listing: list[list[Any]], flags: TrainFlags, path: Path) -> "Words":
+    """The words of the files: as they were counted before where nothing has changed."""
+    from tezgah.tokenizer.counts import counted_words
+    from tezgah.tokenizer.learn import rule_of
+    from tezgah.tokenizer.normalize import NORMALIZERS, Normalizer
+    from tezgah.tokenizer.texts import utf8
+
+    rule = rule_of(flags.algorithm, flags.split)
+    told = fingerprint([rule, flags.normalize, data, listing])
+    texts = Normalizer(NORMALIZERS[flags.normalize]).chunks(utf8(texts_of(data, "counting words")))
+    return counted_words(path, told, texts, rule, available_cores())
+
+
 def _output(folder: str, verb: str) -> Path:
     if not folder:
         raise InputError(f"`tokenizer {verb}` needs -o DIR, the folder to write the tokenizer into.")
@@ -185,7 +213,8 @@ def _output(folder: str, verb: str) -> Path:
 
 TOKENIZER_VERBS: dict[str, Verb] = {
     "tokenizer train": Verb(
-        "Train a byte-level BPE on files. Words are counted once: another vocabulary size costs only the merging.",
+        "Train a tokenizer on files, a byte-level BPE unless told otherwise. Words are counted once: another "
+        "vocabulary size costs only the merging.",
         ("DATA…",),
         TrainFlags,
         train,

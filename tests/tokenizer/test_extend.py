@@ -148,7 +148,7 @@ def test_merges_are_written_as_the_base_writes_them(as_text: bool, tmp_path: Pat
 
 
 def test_a_base_of_two_files_is_extended(tmp_path: Path):
-    trained = Tokenizer.train(TEXTS[:1], vocab_size=280)
+    trained = Tokenizer.train(TEXTS[:1], vocab_size=280, split="gpt2")
     model = json.loads(trained.json)["model"]
     (tmp_path / "encoder.json").write_text(json.dumps(model["vocab"]))
     merges = "".join(f"{left} {right}\n" for left, right in model["merges"])

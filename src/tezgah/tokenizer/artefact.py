@@ -21,6 +21,16 @@ from tezgah.tokenizer.settings import Split
 SEPARATOR = "<|endoftext|>"
 COMMON_SEPARATORS = (SEPARATOR, "</s>", "[SEP]")
 HEAD_BYTES = 4_096  # of a .json file: `tokenizers` writes version, truncation, padding, added_tokens first
+BYTE_LEVEL_DECODER = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+UNKNOWN = "<|unknown|>"  # of our vocabularies of characters
+ROLES = (
+    ("unk_token", UNKNOWN),
+    ("unk_token", "[UNK]"),
+    ("sep_token", "[SEP]"),
+    ("pad_token", "[PAD]"),
+    ("cls_token", "[CLS]"),
+    ("mask_token", "[MASK]"),
+)
 VOCABULARY_AND_MERGES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
 
 
@@ -73,30 +83,59 @@ class File(msgspec.Struct, frozen=True):
         return "ByteLevel" in [part.get("type") for part in (decoder, *decoder.get("decoders", ()))]
 
 
-def byte_level_bpe(vocab: dict[str, int], merges: list[tuple[str, str]], split: Split, separator: str) -> str:
+def byte_level_bpe(
+    vocab: dict[str, int],
+    merges: list[tuple[str, str]],
+    split: Split,
+    separator: str,
+    normalizer: dict[str, Any] | None = None,
+) -> str:
     """The text of the `tokenizer.json` of a byte-level BPE."""
+    return tokenizer_json(
+        model=bpe_model(vocab, merges),
+        special={separator: vocab[separator]},
+        normalizer=normalizer,
+        pre_tokenizer=pre_tokenizer(split),
+        decoder=BYTE_LEVEL_DECODER,
+    )
+
+
+def bpe_model(vocab: dict[str, int], merges: list[tuple[str, str]], unknown: str | None = None) -> dict[str, Any]:
+    """The `model` entry of a BPE, its vocabulary by id."""
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": unknown,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": False,
+        "vocab": dict(sorted(vocab.items(), key=lambda entry: entry[1])),
+        "merges": [list(merge) for merge in merges],
+    }
+
+
+def tokenizer_json(
+    model: dict[str, Any],
+    special: dict[str, int],
+    normalizer: dict[str, Any] | None,
+    pre_tokenizer: dict[str, Any],
+    decoder: dict[str, Any],
+    post_processor: dict[str, Any] | None = None,
+) -> str:
+    """The text of a `tokenizer.json` of these parts and special tokens."""
     return _text(
         {
             "version": "1.0",
             "truncation": None,
             "padding": None,
-            "added_tokens": [_special(vocab[separator], separator)],
-            "normalizer": None,
-            "pre_tokenizer": pre_tokenizer(split),
-            "post_processor": None,
-            "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
-            "model": {
-                "type": "BPE",
-                "dropout": None,
-                "unk_token": None,
-                "continuing_subword_prefix": None,
-                "end_of_word_suffix": None,
-                "fuse_unk": False,
-                "byte_fallback": False,
-                "ignore_merges": False,
-                "vocab": dict(sorted(vocab.items(), key=lambda entry: entry[1])),
-                "merges": [list(merge) for merge in merges],
-            },
+            "added_tokens": [_special(token_id, content) for content, token_id in special.items()],
+            "normalizer": normalizer,
+            "pre_tokenizer": pre_tokenizer,
+            "post_processor": post_processor,
+            "decoder": decoder,
+            "model": model,
         }
     )
 
@@ -139,6 +178,12 @@ def holds_tokenizer(path: Path) -> bool:
 def parse(text: str) -> File:
     """The looked-up parts of a `tokenizer.json` that was read before."""
     return msgspec.json.decode(text, type=File)
+
+
+def roles(text: str) -> dict[str, str]:
+    """The special tokens of a `tokenizer.json` that have BERT's names or are the unknown one, by their role."""
+    special = [token.content for token in parse(text).added_tokens if token.special]
+    return {role: name for role, name in ROLES if name in special}
 
 
 def merge_parts(merge: Any) -> tuple[str, str]:

@@ -9,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tezgah.tokenizer.classes import ANY_SPACE
 from tezgah.tokenizer.compiled import inlined
-from tezgah.tokenizer.pretokenize import piece_end
+from tezgah.tokenizer.pretokenize import BERT, piece_end
+from tezgah.tokenizer.runs import kind, run
 from tezgah.tokenizer.wordtable import first_bytes, hash_of, last_bytes
 
 WORDS = 256  # of a block: its arrays stay in the first cache
@@ -44,6 +46,9 @@ def fill(block, text, offsets, row, at, last_row, classes, split, longest):
     while row < last_row:
         end = offsets[row + 1]
         while at < end:
+            if len(split) == BERT and kind(text, at, classes) & ANY_SPACE:  # white space is in no word
+                at = run(text, at, end, classes, ANY_SPACE)
+                continue
             if count == WORDS:
                 return count, row, at
             after = piece_end(text, at, end, classes, split)

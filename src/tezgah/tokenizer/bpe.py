@@ -38,12 +38,14 @@ def train(
     vocab_size: int,
     min_frequency: int = 0,
     max_token_length: int | None = None,
+    mark: bytes = b"",
     advance: Callable[[int], None] = lambda merges: None,
 ) -> Bpe:
     """Merge the segments until there are `vocab_size` tokens, or no pair is left that occurs `min_frequency` times.
 
     `tokens` are those there are already, by id; an empty one can not be made by a merge. A merge gives
-    tokens of fewer than `max_token_length` bytes only. The rules are those of Hugging Face `tokenizers`.
+    tokens of fewer than `max_token_length` bytes only. `mark` begins every token that goes on a word, and is
+    left out where such a token is joined to what is before it. The rules are those of Hugging Face `tokenizers`.
     """
     known, used = _token_table(tokens, vocab_size), np.zeros(8, np.int64)
     used[FREE_NODE], used[TOKENS] = NOTHING, len(tokens)
@@ -55,7 +57,7 @@ def train(
         merges = np.concatenate([merges[:done], np.zeros((MERGES_A_TURN, 3), np.int32)])
         pairs, heap, known, more = learn(
             segments, pairs, heap, known, used, merges, vocab_size, len(merges),
-            max(1, min_frequency), max_token_length or NO_LIMIT,
+            max(1, min_frequency), max_token_length or NO_LIMIT, len(mark),
         )  # fmt: skip
         advance(int(used[MERGES]) - done)
     ends = known.starts[: used[TOKENS] + 1].tolist()
@@ -66,11 +68,15 @@ def train(
 
 def byte_segments(words: Words, byte_ids: NDArray[np.int32]) -> Segments:
     """Words as the ids of their bytes; `byte_ids`, (256,), has one below 0 for a byte that is left out."""
-    ids = byte_ids[words.arena]
-    if (byte_ids >= 0).all():
-        return Segments(ids, _rows(words.starts, words.counts))
+    return segments_of(byte_ids[words.arena], words.starts, words.counts)
+
+
+def segments_of(ids: NDArray[np.int32], starts: NDArray[np.int64], counts: NDArray[np.int64]) -> Segments:
+    """Words `ids[starts[w]:starts[w + 1]]` that occur `counts[w]` times; ids below 0 are left out."""
+    if (ids >= 0).all():
+        return Segments(ids, _rows(starts, counts))
     kept = np.concatenate([[0], (ids >= 0).cumsum()])
-    return Segments(ids[ids >= 0], _rows(kept[words.starts], words.counts))
+    return Segments(ids[ids >= 0], _rows(kept[starts], counts))
 
 
 def _rows(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -18,7 +18,8 @@ from tezgah.tokenizer.blocks import fill, new_block
 from tezgah.tokenizer.classes import character_classes
 from tezgah.tokenizer.compiled import compiled
 from tezgah.tokenizer.pretokenize import SPLITS
-from tezgah.tokenizer.settings import Split
+from tezgah.tokenizer.settings import Rule
+from tezgah.tokenizer.texts import Chunk
 from tezgah.tokenizer.wordtable import (
     NUMBER,
     VALUE,
@@ -34,9 +35,6 @@ from tezgah.tokenizer.wordtable import (
 
 # Longer pieces are cut, so that a text without a space takes time in proportion to its length.
 LONGEST_WORD = 4_096  # bytes; docs/formats.md promises it
-
-
-Chunk = tuple[NDArray[np.uint8], NDArray[np.int64]]  # UTF-8, and where its rows end in it, (rows + 1,)
 
 
 class Words(NamedTuple):
@@ -98,7 +96,7 @@ class WordTable:
         self.rows = np.zeros((1 << 14, 4), np.int64)
         self.arena, self.starts = np.zeros(1 << 18, np.uint8), np.zeros(1 << 13, np.int64)
 
-    def count(self, text: NDArray[np.uint8], offsets: NDArray[np.int64], split: Split) -> None:
+    def count(self, text: NDArray[np.uint8], offsets: NDArray[np.int64], split: Rule) -> None:
         """Count the words of `text`, UTF-8, whose rows end at `offsets`, (rows + 1,)."""
         row, at, last = 0, int(offsets[0]), len(offsets) - 1
         while row < last:
@@ -142,7 +140,7 @@ class WordCounter:
     Chunks are begun in the order they come in, and one that was begun is counted to its end.
     """
 
-    def __init__(self, split: Split, threads: int) -> None:
+    def __init__(self, split: Rule, threads: int) -> None:
         self._split, self._threads = split, threads
         self._tables = [WordTable() for _ in range(threads)]
         self._free: SimpleQueue[WordTable] = SimpleQueue()
@@ -193,7 +191,7 @@ class WordCounter:
             self._free.put(table)
 
 
-def count_texts(chunks: Iterable[Chunk], split: Split, threads: int) -> Words:
+def count_texts(chunks: Iterable[Chunk], split: Rule, threads: int) -> Words:
     """Words and their counts in texts that come in chunks, each UTF-8 and where its rows end in it, (rows + 1,)."""
     with WordCounter(split, threads) as counter:
         for chunk in chunks:

@@ -17,8 +17,9 @@ from tezgah.console import say
 from tezgah.errors import InputError
 from tezgah.files import atomic_file, check_format
 from tezgah.tokenizer.compiled import compilation_told
-from tezgah.tokenizer.count import Chunk, WordCounter, Words
-from tezgah.tokenizer.settings import Split
+from tezgah.tokenizer.count import WordCounter, Words
+from tezgah.tokenizer.settings import Rule
+from tezgah.tokenizer.texts import Chunk
 
 FORMAT = 1
 SAVE_SECONDS = 60.0  # between two savings …
@@ -33,7 +34,7 @@ class Counted(NamedTuple):
     documents: int
 
 
-def counted_words(path: Path, fingerprint: str, chunks: Iterable[Chunk], split: Split, threads: int) -> Words:
+def counted_words(path: Path, fingerprint: str, chunks: Iterable[Chunk], split: Rule, threads: int) -> Words:
     """The words that `path` holds if they have this fingerprint; else those of the texts, counted and kept there.
 
     `fingerprint` tells the texts and the split. A call that was interrupted or killed is gone on with
@@ -93,7 +94,7 @@ def read_words(path: Path) -> Counted:
     )
 
 
-def _count(partial: Path, fingerprint: str, chunks: Iterable[Chunk], split: Split, threads: int) -> Words:
+def _count(partial: Path, fingerprint: str, chunks: Iterable[Chunk], split: Rule, threads: int) -> Words:
     """Words of the texts; what was counted is saved in `partial` as time goes by, and when the user stops."""
     with compilation_told(), WordCounter(split, threads) as counter:
         done = 0

@@ -1,4 +1,4 @@
-"""Ids of texts by the merges of a BPE: a word is merged once, and from then on looked up.
+"""Ids of texts by the merges of a BPE, or the tokens of a WordPiece: found once for a word, then looked up.
 
 Merging takes most of a microsecond, looking up a tenth of it, and in ordinary text 99 words of a
 hundred have been seen before. Ids of a word are the same however it is reached, so what a thread
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from tezgah.tokenizer.blocks import Block, fill, new_block
 from tezgah.tokenizer.classes import character_classes
 from tezgah.tokenizer.compiled import compiled, inlined
-from tezgah.tokenizer.pretokenize import SPLITS
-from tezgah.tokenizer.settings import Split
+from tezgah.tokenizer.longest import longest_tokens
+from tezgah.tokenizer.pairs import HELD, KEY, LOW, NO_PAIR, TWO, pair_slot
+from tezgah.tokenizer.pretokenize import BERT, SPLITS
+from tezgah.tokenizer.settings import Rule
 from tezgah.tokenizer.wordtable import VALUE, WORD, enter, find, has_room, rebuilt, tag_of
 
 LONGEST_WORD = 1 << 24  # bytes; a longer piece is cut, for merging needs about 40 bytes of memory for each of its own
@@ -27,17 +29,14 @@ SHORT = 64  # bytes; up to here searching all pairs anew for every merge costs l
 SHARE = 1 << 16  # bytes; a thread is not started for less
 
 # A word's row has in its tag how many ids it has, in its value these, up to two, or where they begin in `pool`.
-TWO, LOW = np.int64(32), np.int64(0xFFFFFFFF)
-KEY, RANK_AND_ID, NO_PAIR = 0, 1, np.int64(-1)
 FAR = np.int64(1) << np.int64(62)  # the rank of a pair that is never merged
-PAIR_PRIME = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Rules(NamedTuple):
-    """What decides ids: the id of every byte, and a hash table of left << 32 | right → rank << 32 | id of the two."""
+    """What decides ids, for a BPE; for a WordPiece the two arrays of `longest.token_trees`."""
 
-    byte_ids: NDArray[np.int32]  # (256,)
-    pairs: NDArray[np.int64]  # (slots, 2)
+    ids: NDArray[np.int32]  # of every byte, (256,)
+    pairs: NDArray[np.int64]  # a hash table of left << 32 | right → rank << 32 | id of the two, (slots, 2)
 
 
 class Memory(NamedTuple):
@@ -51,30 +50,20 @@ class Memory(NamedTuple):
     block: Block
 
 
-@inlined
-def pair_slot(pairs, key):
-    """Where `key` is, or the empty slot where it belongs."""
-    mask = len(pairs) - 1
-    slot = np.int64((np.uint64(key) * PAIR_PRIME) >> np.uint64(32)) & mask
-    while pairs[slot, KEY] != key and pairs[slot, KEY] != NO_PAIR:
-        slot = (slot + 1) & mask
-    return slot
-
-
 @compiled
 def enter_merges(pairs, merges):
     """Fill the hash table from merges, (merges, 3) of left, right, new; of equal pairs the last counts."""
     for rank in range(len(merges)):
         key = np.int64(merges[rank, 0]) << TWO | np.int64(merges[rank, 1])
         slot = pair_slot(pairs, key)
-        pairs[slot, KEY], pairs[slot, RANK_AND_ID] = key, np.int64(rank) << TWO | np.int64(merges[rank, 2])
+        pairs[slot, KEY], pairs[slot, HELD] = key, np.int64(rank) << TWO | np.int64(merges[rank, 2])
 
 
 @inlined
 def rank_of(pairs, left, right):
     """Rank << 32 | id of a pair, or FAR."""
     slot = pair_slot(pairs, np.int64(left) << TWO | np.int64(right))
-    return pairs[slot, RANK_AND_ID] if pairs[slot, KEY] != NO_PAIR else FAR
+    return pairs[slot, HELD] if pairs[slot, KEY] != NO_PAIR else FAR
 
 
 @inlined
@@ -145,10 +134,18 @@ def merge_word(text, begin, end, rules, ids, out, ranks):
     """Write the ids of the word `text[begin:end]` from `ids[out]` on; how many."""
     count = end - begin
     for k in range(count):
-        ids[out + k] = rules.byte_ids[text[begin + k]]
+        ids[out + k] = rules.ids[text[begin + k]]
     if count <= SHORT:
         return merge_short(ids, out, count, rules.pairs, ranks)
     return merge_long(ids, out, count, rules.pairs)
+
+
+@compiled
+def word_ids(text, begin, end, rules, ids, out, ranks, split):
+    """Write the ids of the word `text[begin:end]` from `ids[out]` on; how many. BERT's split is WordPiece's alone."""
+    if len(split) == BERT:
+        return longest_tokens(text, begin, end, rules, ids, out)
+    return merge_word(text, begin, end, rules, ids, out, ranks)
 
 
 @compiled
@@ -202,7 +199,7 @@ def encode_rows(text, offsets, row, at, last_row, classes, split, rules, memory,
                 row_ends[row] = out
                 row += 1
             if end - begin > REMEMBERED:
-                out += merge_word(text, begin, end, rules, ids, out, ranks)
+                out += word_ids(text, begin, end, rules, ids, out, ranks, split)
                 continue
             first, last = block.firsts[k], block.lasts[k]
             slot = find(text, begin, end, first, last, block.hashes[k], memory.rows, memory.arena, memory.starts)
@@ -219,7 +216,7 @@ def encode_rows(text, offsets, row, at, last_row, classes, split, rules, memory,
                 1
             ] + REMEMBERED > len(memory.pool):
                 return row, begin, out
-            count = merge_word(text, begin, end, rules, ids, out, ranks)
+            count = word_ids(text, begin, end, rules, ids, out, ranks, split)
             remember(memory, slot, text, begin, end, first, last, ids, out, count)
             out += count
         while row < row_after:
@@ -229,11 +226,11 @@ def encode_rows(text, offsets, row, at, last_row, classes, split, rules, memory,
     return row, at, out
 
 
-class BpeEncoder:
-    """Ids of UTF-8 text by merges, on several threads, without the interpreter lock."""
+class WordEncoder:
+    """Ids of UTF-8 text by rules, on several threads, without the interpreter lock."""
 
-    def __init__(self, byte_ids: NDArray[np.int32], merges: NDArray[np.int32], split: Split, threads: int) -> None:
-        self.rules, self.split, self.threads = Rules(byte_ids, pair_table(merges)), split, threads
+    def __init__(self, rules: Rules, split: Rule, threads: int) -> None:
+        self.rules, self.split, self.threads = rules, split, threads
         self._memories: SimpleQueue[Memory] = SimpleQueue()
         for _ in range(threads):
             self._memories.put(_new_memory())

@@ -1,14 +1,15 @@
-"""Merges learned and applied by our own engine, and everything it is not made for by Hugging Face `tokenizers`.
+"""Vocabularies learned and applied by our own engine, and everything it is not made for by Hugging Face `tokenizers`.
 
-Ours reads byte-level BPE with one of the splits of `patterns.py`. Any other `tokenizer.json`
-(WordPiece, Unigram, tokens found in raw text, unknown rules) is left to the library that defines
-what it means, at a tenth of the speed.
+Ours reads byte-level BPE with one of the splits of `patterns.py`, WordPiece with BERT's, and
+vocabularies of characters. Any other `tokenizer.json` (Unigram, tokens found in raw text, unknown
+rules) is left to the library that defines what it means, at a tenth of the speed.
 """
 
 import json
 import re
 from functools import cached_property
 from itertools import chain, pairwise
+from typing import Any
 
 import numpy as np
 import tokenizers
@@ -18,8 +19,11 @@ from tezgah.tokenizer.artefact import merge_ids
 from tezgah.tokenizer.bpe import byte_segments, train
 from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS
 from tezgah.tokenizer.count import Words, without
-from tezgah.tokenizer.encode import BpeEncoder
-from tezgah.tokenizer.patterns import split_of
+from tezgah.tokenizer.encode import Rules, WordEncoder, pair_table
+from tezgah.tokenizer.longest import LONGEST_WORD, token_trees
+from tezgah.tokenizer.normalize import Normalizer
+from tezgah.tokenizer.patterns import is_character_rule, split_of
+from tezgah.tokenizer.plain import CharacterEncoder
 from tezgah.tokenizer.special import encode_around
 
 Merge = tuple[str, str]
@@ -65,7 +69,7 @@ class Encoder:
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Ids of rows text[offsets[r]:offsets[r + 1]] in one array, (tokens,), and where each row's end, (rows,)."""
         if self._ours:
-            return self._ours.encode(text, offsets)
+            return self._ours.encode(*self._normalizer.chunk(text, offsets))
         return _encode_by(self._tokenizer, text, offsets)
 
     def encode_special(
@@ -73,7 +77,7 @@ class Encoder:
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The same, with special tokens found in the text."""
         if self._ours and self._specials:
-            return encode_around(self._ours.encode, self._specials, text, offsets)
+            return encode_around(self.encode, self._specials, text, offsets)
         return _encode_by(self._finding_special_tokens, text, offsets)
 
     def decode(self, ids: list[int]) -> str:
@@ -98,21 +102,43 @@ class Encoder:
         return {token["content"].encode(): token["id"] for token in added}
 
     @cached_property
-    def _ours(self) -> BpeEncoder | None:
+    def _normalizer(self) -> Normalizer:
+        return Normalizer(json.loads(self._json).get("normalizer"))
+
+    @cached_property
+    def _ours(self) -> WordEncoder | CharacterEncoder | None:
         """Our engine with the file's rules, where it can follow them to the letter."""
         file = json.loads(self._json)
-        split = split_of(file.get("pre_tokenizer"))
-        if split is None or file.get("normalizer") or not all(token["special"] for token in file["added_tokens"]):
+        if not all(token["special"] for token in file["added_tokens"]):
             return None
-        model = file["model"]
-        unknown_to_us = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
-        if model.get("type", "BPE") != "BPE" or any(model.get(name) for name in unknown_to_us):
+        model, cut = file["model"], file["pre_tokenizer"]
+        if model.get("type", "BPE") == "WordPiece":
+            return _wordpiece(model, self._threads) if cut == {"type": "BertPreTokenizer"} else None
+        if model.get("type", "BPE") != "BPE" or any(model.get(name) for name in UNKNOWN_TO_US):
             return None
-        vocab: dict[str, int] = model["vocab"]
-        if any(character not in vocab for character in BYTE_CHARACTERS):
-            return None
-        byte_ids = np.array([vocab[character] for character in BYTE_CHARACTERS], np.int32)
-        return BpeEncoder(byte_ids, merge_ids(model["merges"], vocab), split, self._threads)
+        unknown = model["vocab"].get(model.get("unk_token"))
+        if unknown is not None and not model["merges"] and not model.get("fuse_unk") and is_character_rule(cut):
+            return CharacterEncoder(model["vocab"], unknown)
+        return _byte_level_bpe(model, cut, self._threads)
+
+
+UNKNOWN_TO_US = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
+
+
+def _byte_level_bpe(model: dict[str, Any], cut: Any, threads: int) -> WordEncoder | None:
+    split, vocab = split_of(cut), model["vocab"]
+    if split is None or any(character not in vocab for character in BYTE_CHARACTERS):
+        return None
+    byte_ids = np.array([vocab[character] for character in BYTE_CHARACTERS], np.int32)
+    return WordEncoder(Rules(byte_ids, pair_table(merge_ids(model["merges"], vocab))), split, threads)
+
+
+def _wordpiece(model: dict[str, Any], threads: int) -> WordEncoder | None:
+    vocab, mark, unknown = model["vocab"], model["continuing_subword_prefix"], model["unk_token"]
+    has_doubles = len(set(vocab.values())) < len(vocab)
+    if unknown not in vocab or has_doubles or not mark or model["max_input_chars_per_word"] != LONGEST_WORD:
+        return None
+    return WordEncoder(Rules(*token_trees(vocab, mark, unknown)), "bert", threads)
 
 
 def _encode_by(

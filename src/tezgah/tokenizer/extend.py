@@ -17,11 +17,12 @@ from tezgah.errors import InputError
 from tezgah.tokenizer.artefact import merge_ids, merge_parts
 from tezgah.tokenizer.bpe import byte_segments, train
 from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS, CHARACTER_BYTES
-from tezgah.tokenizer.count import LONGEST_WORD, Chunk, Words, count_texts, without
+from tezgah.tokenizer.count import LONGEST_WORD, Words, count_texts, without
 from tezgah.tokenizer.encode import merge_words, pair_table
 from tezgah.tokenizer.merge import Segments
+from tezgah.tokenizer.normalize import Normalizer
 from tezgah.tokenizer.patterns import split_of
-from tezgah.tokenizer.texts import utf8
+from tezgah.tokenizer.texts import Chunk
 
 LONGEST_CHARACTERS = LONGEST_WORD // 4  # of a word counted through the library: a character has at most four bytes
 NOT_EXTENDED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges")
@@ -135,10 +136,9 @@ def _words(
 ) -> Words:
     """Counted words, cut as the base cuts them."""
     split = split_of(file.get("pre_tokenizer"))
-    library = tokenizers.Tokenizer.from_str(tokenizer_json)
     if split is not None and alphabet is BYTES:
-        normalized = utf8(_rows(chunks, library)) if library.normalizer else chunks
-        return count_texts(normalized, split, threads)
+        return count_texts(Normalizer(file.get("normalizer")).chunks(chunks), split, threads)
+    library = tokenizers.Tokenizer.from_str(tokenizer_json)
     counted: Counter[str] = Counter()
     for row in _rows(chunks, library):
         counted.update(piece for piece, _ in library.pre_tokenizer.pre_tokenize_str(row))

@@ -193,10 +193,13 @@ def drop_top(heap, used):
 
 
 @compiled
-def token_of(tokens, used, left, right):
-    """The id of `left` and `right` as one token, and the tokens, with it in if it is new."""
+def token_of(tokens, used, left, right, mark):
+    """The id of `left` and `right` as one token, and the tokens, with it in if it is new.
+
+    The first `mark` bytes of `right`, which say that it goes on a word (WordPiece's ##), are not in the token.
+    """
     a, b = tokens.starts[left], tokens.starts[left + 1]
-    c, d = tokens.starts[right], tokens.starts[right + 1]
+    c, d = tokens.starts[right] + mark, tokens.starts[right + 1]
     length, new = b - a + d - c, used[TOKENS]
     start = tokens.starts[new]
     arena, starts, symbols, slots = tokens.arena, tokens.starts, tokens.symbols, tokens.slots
@@ -310,7 +313,7 @@ def first_pairs(segments, pairs, heap, used):
 
 
 @compiled
-def learn(segments, pairs, heap, tokens, used, merges, token_limit, merge_limit, min_count, max_symbols):
+def learn(segments, pairs, heap, tokens, used, merges, token_limit, merge_limit, min_count, max_symbols, mark):
     """Merge until there are `token_limit` tokens or `merge_limit` merges, or no pair reaches `min_count`.
 
     Writes (left, right, new) into `merges`, (merges, 3). Returns the tables and whether pairs are left.
@@ -331,7 +334,7 @@ def learn(segments, pairs, heap, tokens, used, merges, token_limit, merge_limit,
             return pairs, heap, tokens, False
         drop_top(heap, used)
         left, right = np.int32(key >> 32), np.int32(key & 0xFFFFFFFF)
-        new, tokens = token_of(tokens, used, left, right)
+        new, tokens = token_of(tokens, used, left, right, mark)
         merges[used[MERGES], 0], merges[used[MERGES], 1], merges[used[MERGES], 2] = left, right, new
         used[MERGES] += 1
         used[STEP] += 1

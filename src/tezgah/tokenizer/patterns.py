@@ -12,6 +12,7 @@ from tezgah.tokenizer.settings import Split
 ENGLISH_SUFFIX = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 REST = r"|\s+(?!\S)|\s+"  # a run of white space leaves its last character to the word that follows
 
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+" + REST  # built into ByteLevel, where that is
 PATTERNS: dict[str, str] = {
     "cl100k": ENGLISH_SUFFIX
     + r"|[^\r\n\p{L}\p{N}]?\p{L}+"
@@ -32,6 +33,8 @@ PATTERNS: dict[str, str] = {
     "turkish-safe": r"['’]\p{L}+| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+" + REST,
 }
 
+EVERY_DIGIT = {"type": "Digits", "individual_digits": True}
+
 
 def pre_tokenizer(split: Split) -> dict[str, Any]:
     """The `pre_tokenizer` entry of a `tokenizer.json` that cuts text by the named rule.
@@ -44,9 +47,15 @@ def pre_tokenizer(split: Split) -> dict[str, Any]:
     if split == "gpt2":
         return _byte_level(use_regex=True)
     if split == "digits":  # StarCoder's rule: every digit by itself, GPT-2's rule between digits
-        return _sequence({"type": "Digits", "individual_digits": True}, _byte_level(use_regex=True))
-    cut = {"type": "Split", "pattern": {"Regex": PATTERNS[split]}, "behavior": "Isolated", "invert": False}
-    return _sequence(cut, _byte_level(use_regex=False))
+        return _sequence(EVERY_DIGIT, _byte_level(use_regex=True))
+    return _sequence(_cut(PATTERNS[split]), _byte_level(use_regex=False))
+
+
+def character_pre_tokenizer(split: Split) -> dict[str, Any]:
+    """The same for a vocabulary of characters instead of bytes."""
+    if split == "digits":
+        return _sequence(EVERY_DIGIT, _cut(GPT2))
+    return _cut(PATTERNS.get(split, GPT2))
 
 
 def split_of(rule: Any) -> Split | None:
@@ -56,6 +65,11 @@ def split_of(rule: Any) -> Split | None:
     'gpt2'
     """
     return next((split for split in get_args(Split) if _essence(pre_tokenizer(split)) == _essence(rule)), None)
+
+
+def is_character_rule(rule: Any) -> bool:
+    """Whether the `pre_tokenizer` entry of a `tokenizer.json` only cuts, so that characters stay what they are."""
+    return rule is None or rule in [character_pre_tokenizer(split) for split in get_args(Split)]
 
 
 def _essence(rule: Any) -> Any:
@@ -70,6 +84,10 @@ def _essence(rule: Any) -> Any:
         case {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Removed", "invert": True}:
             return "Split", regex  # all between matches removed: our patterns leave nothing between them
     return rule
+
+
+def _cut(pattern: str) -> dict[str, Any]:
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
 
 
 def _byte_level(use_regex: bool) -> dict[str, Any]:

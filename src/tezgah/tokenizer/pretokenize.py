@@ -1,12 +1,10 @@
 """Where a text is cut into words before merging, as state machines over its UTF-8 bytes.
 
-Each rule of `patterns.py` is a function that says where the piece that begins at `i` ends: what
+Each rule of `patterns.py`, and BERT's, is a function that says where the piece that begins at `i` ends: what
 its regular expression would match there, one character at a time and without going back (where
 the expression would go back, the place it would go back to is remembered). A regular expression
 library reads about 15 MB/s so; this reads more than 100 on the same core.
 """
-
-import numpy as np
 
 from tezgah.tokenizer.classes import (
     ANY_LETTER,
@@ -17,16 +15,20 @@ from tezgah.tokenizer.classes import (
     MARK,
     MODIFIER,
     NUMBER,
+    PUNCTUATION,
     UPPER,
 )
 from tezgah.tokenizer.compiled import compiled, inlined
-from tezgah.tokenizer.settings import Split
+from tezgah.tokenizer.runs import kind, run, run_of_others, width
+from tezgah.tokenizer.settings import Rule
 
 # A split is told to compiled code by the length of a tuple, which is part of its type: each gets a loop of
 # its own, without the others in it (240 MB/s so, 115 where a number chose among them in the loop).
-NUMBERS: dict[Split, int] = {"gpt2": 0, "cl100k": 1, "o200k": 2, "whitespace": 3, "digits": 4, "turkish-safe": 5}
+NUMBERS: dict[Rule, int] = {
+    "gpt2": 0, "cl100k": 1, "o200k": 2, "whitespace": 3, "digits": 4, "turkish-safe": 5, "bert": 6,
+}  # fmt: skip
 SPLITS = {name: (0,) * number for name, number in NUMBERS.items()}
-GPT2, CL100K, O200K, WHITESPACE, DIGITS, TURKISH_SAFE = range(6)
+GPT2, CL100K, O200K, WHITESPACE, DIGITS, TURKISH_SAFE, BERT = range(7)
 
 UPPERLIKE = UPPER | MODIFIER | LETTER | MARK  # o200k's [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]
 LOWERLIKE = LOWER | MODIFIER | LETTER | MARK  # o200k's [\p{Ll}\p{Lm}\p{Lo}\p{M}]
@@ -34,48 +36,6 @@ BOTHLIKE = UPPERLIKE & LOWERLIKE
 NO_WORD = ANY_LETTER | NUMBER | ANY_SPACE
 APOSTROPHE, BLANK, SLASH = ord("'"), ord(" "), ord("/")
 S, T, M, D, R, E, V, L = (ord(letter) for letter in "stmdrevl")
-
-
-@inlined
-def width(text, i):
-    """Bytes of the character that begins at `i`."""
-    first = text[i]
-    if first < 0x80:
-        return 1
-    if first < 0xE0:
-        return 2
-    return 3 if first < 0xF0 else 4
-
-
-@inlined
-def kind(text, i, classes):
-    """Class of the character that begins at `i`."""
-    first = np.int64(text[i])
-    if first < 0x80:
-        return classes[first]
-    second = np.int64(text[i + 1]) & 0x3F
-    if first < 0xE0:
-        return classes[(first & 0x1F) << 6 | second]
-    third = np.int64(text[i + 2]) & 0x3F
-    if first < 0xF0:
-        return classes[(first & 0x0F) << 12 | second << 6 | third]
-    return classes[(first & 0x07) << 18 | second << 12 | third << 6 | np.int64(text[i + 3]) & 0x3F]
-
-
-@inlined
-def run(text, i, end, classes, wanted):
-    """Where the run of characters of the `wanted` classes that begins at `i` ends."""
-    while i < end and kind(text, i, classes) & wanted:
-        i += width(text, i)
-    return i
-
-
-@inlined
-def run_of_others(text, i, end, classes, unwanted):
-    """Where the run of characters of none of the `unwanted` classes that begins at `i` ends."""
-    while i < end and not kind(text, i, classes) & unwanted:
-        i += width(text, i)
-    return i
 
 
 @inlined
@@ -275,6 +235,17 @@ def o200k(text, i, end, classes):
 
 
 @inlined
+def bert(text, i, end, classes):
+    """BERT's rule: a punctuation character by itself, white space by itself (`blocks.fill` drops it), the rest."""
+    what = kind(text, i, classes)
+    if what & PUNCTUATION:
+        return i + width(text, i)
+    if what & ANY_SPACE:
+        return run(text, i, end, classes, ANY_SPACE)
+    return run_of_others(text, i, end, classes, ANY_SPACE | PUNCTUATION)
+
+
+@inlined
 def piece_end(text, i, end, classes, split):
     """Where the piece that begins at `i` ends, by a split of SPLITS."""
     number = len(split)
@@ -288,6 +259,8 @@ def piece_end(text, i, end, classes, split):
         return o200k(text, i, end, classes)
     if number == WHITESPACE:
         return whitespace(text, i, end, classes)
+    if number == BERT:
+        return bert(text, i, end, classes)
     return digits(text, i, end, classes)
 
 

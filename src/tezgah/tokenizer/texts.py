@@ -12,10 +12,10 @@ from tezgah.errors import InputError
 ARROW_ROWS = 256  # Python strings of an Arrow column alive at once
 CHUNK_BYTES = 1 << 22  # of text handed on at once; a longer text is a chunk of its own
 
-Buffers = tuple[NDArray[np.uint8], NDArray[np.int64]]  # UTF-8, and where its rows end in it, (rows + 1,)
+Chunk = tuple[NDArray[np.uint8], NDArray[np.int64]]  # UTF-8, and where its rows end in it, (rows + 1,)
 
 
-def utf8(texts: Iterable[Any]) -> Iterator[Buffers]:
+def utf8(texts: Iterable[Any]) -> Iterator[Chunk]:
     """The same texts as `strings` in chunks: row r of a chunk is text[offsets[r]:offsets[r + 1]], valid UTF-8.
 
     What is an Arrow array already is not copied. Raises InputError for what is no text.
@@ -34,7 +34,7 @@ def arrays(texts: Iterable[Any]) -> Iterator[Any]:
         yield pa.LargeStringArray.from_buffers(len(ends) - 1, pa.py_buffer(ends), pa.py_buffer(data))
 
 
-def buffers(array: Any) -> Buffers:
+def buffers(array: Any) -> Chunk:
     """The bytes of an array of large strings, and where its rows end in them, (rows + 1,)."""
     _, ends, data = array.buffers()
     if len(array) == 0:
@@ -43,7 +43,7 @@ def buffers(array: Any) -> Buffers:
     return text, np.frombuffer(ends, np.int64)[array.offset : array.offset + len(array) + 1]
 
 
-def _buffers(texts: Iterable[Any]) -> Iterator[Buffers]:
+def _buffers(texts: Iterable[Any]) -> Iterator[Chunk]:
     """Texts as they are held: an Arrow array each, Python strings gathered up to a chunk."""
     if isinstance(texts, str):
         raise InputError("texts: one string where many are expected. Put it in a list.")
@@ -58,7 +58,7 @@ def _buffers(texts: Iterable[Any]) -> Iterator[Buffers]:
         yield from _gathered(texts)
 
 
-def _gathered(items: Iterable[Any]) -> Iterator[Buffers]:
+def _gathered(items: Iterable[Any]) -> Iterator[Chunk]:
     """Python strings, a chunk each; what is an array or a table among them by itself."""
     gathered: list[str] = []
     size = 0
@@ -77,7 +77,7 @@ def _gathered(items: Iterable[Any]) -> Iterator[Buffers]:
         yield _of_strings(gathered)
 
 
-def _of_strings(texts: list[str]) -> Buffers:
+def _of_strings(texts: list[str]) -> Chunk:
     """Python strings as Arrow holds them. `pyarrow.array` would import pandas where it is installed, 0.2 s."""
     try:
         encoded = [text.encode() for text in texts]

@@ -1,4 +1,4 @@
-"""A tokenizer: text to ids and back, exactly, with one token that no text can spell."""
+"""A tokenizer: text to ids and back, exactly if it is over bytes, with one token that no text can spell."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -12,17 +12,17 @@ from tezgah.console import warn
 from tezgah.cores import available_cores
 from tezgah.errors import InputError
 from tezgah.files import write_json, write_text
-from tezgah.tokenizer.artefact import SEPARATOR, Artefact, byte_level_bpe, parse, read_artefact
+from tezgah.tokenizer.artefact import Artefact, parse, read_artefact, roles
 from tezgah.tokenizer.bytelevel import token_bytes
 from tezgah.tokenizer.compiled import compilation_told
-from tezgah.tokenizer.count import Words, count_texts
-from tezgah.tokenizer.engine import Encoder, train_bpe
+from tezgah.tokenizer.count import Words
+from tezgah.tokenizer.engine import Encoder
 from tezgah.tokenizer.extend import extend
-from tezgah.tokenizer.settings import Split
+from tezgah.tokenizer.learn import learn, learn_from_words
+from tezgah.tokenizer.settings import Algorithm, Normalization, Split
 from tezgah.tokenizer.stream import text_of_bytes, text_of_ids
 from tezgah.tokenizer.texts import utf8
 
-SMALLEST_VOCABULARY = 257  # the separator and the 256 bytes
 UTF8_BYTES = {bytes([each]) for each in (*range(0xC0), *range(0xC2, 0xF5))}  # the others are in no UTF-8 text
 
 
@@ -57,31 +57,42 @@ class Tokenizer:
                 self._bytes[added.id] = added.content.encode()
 
     @classmethod
-    def train(cls, texts: Iterable[Any], vocab_size: int = 8192, split: Split = "turkish-safe") -> Self:
-        """A byte-level BPE learned from texts: strings, Arrow string arrays, or batches with a `text` column.
+    def train(
+        cls,
+        texts: Iterable[Any],
+        vocab_size: int = 8192,
+        split: Split = "turkish-safe",
+        algorithm: Algorithm = "bpe",
+        normalize: Normalization = "none",
+    ) -> Self:
+        """A tokenizer learned from texts: strings, Arrow string arrays, or batches with a `text` column.
 
-        The same texts give the same tokenizer. Raises InputError when they support fewer ids than asked.
+        The same texts give the same tokenizer ("unigram" excepted). WordPiece cuts words in BERT's way, whatever
+        the split. "characters" has at most `vocab_size` ids, "bytes" always 257. Raises InputError where the
+        others find fewer ids than asked, or a vocabulary has no room for its alphabet.
 
         >>> tokenizer = Tokenizer.train(["su su su"], vocab_size=259)
         >>> tokenizer.decode(tokenizer.encode("su sus"))
         'su sus'
+        >>> turkish = Tokenizer.train(["IŞIK"], algorithm="characters", normalize="lowercase-turkish")
+        >>> turkish.decode(turkish.encode("IŞIK"))
+        'ışık'
         """
-        check_vocab_size(vocab_size)
         with compilation_told():
-            return cls.from_words(count_texts(utf8(texts), split, available_cores()), vocab_size, split)
+            return cls(learn(utf8(texts), vocab_size, split, algorithm, normalize))
 
     @classmethod
-    def from_words(cls, words: Words, vocab_size: int, split: Split) -> Self:
-        """The same from words that were counted before, cut by `split`."""
-        check_vocab_size(vocab_size)
+    def from_words(
+        cls,
+        words: Words,
+        vocab_size: int,
+        split: Split,
+        algorithm: Algorithm = "bpe",
+        normalize: Normalization = "none",
+    ) -> Self:
+        """The same from words that `learn.count` counted before for the same split, algorithm and normalization."""
         with compilation_told():
-            vocab, merges = train_bpe(words, vocab_size, SEPARATOR)
-        if len(vocab) < vocab_size:
-            raise InputError(
-                f"tokenizer.vocab_size: {vocab_size:,} cannot be reached: the training texts support {len(vocab):,} "
-                f"ids. Set it to {len(vocab):,} or less, or add text."
-            )
-        return cls(Artefact(byte_level_bpe(vocab, merges, split, SEPARATOR), SEPARATOR))
+            return cls(learn_from_words(words, vocab_size, split, algorithm, normalize))
 
     def extend(self, texts: Iterable[Any], add: int) -> "Tokenizer":
         """A tokenizer with every id and merge of this one and up to `add` new tokens, learned from texts.
@@ -181,16 +192,8 @@ class Tokenizer:
             "bos_token": self.separator,
             "eos_token": self.separator,
             "clean_up_tokenization_spaces": False,
+            **roles(self.json),
         }
         if model_max_length is not None:
             config["model_max_length"] = model_max_length
         write_json(folder / "tokenizer_config.json", config)
-
-
-def check_vocab_size(vocab_size: int) -> None:
-    """Raise InputError where not even the separator and the bytes find room."""
-    if vocab_size < SMALLEST_VOCABULARY:
-        raise InputError(
-            f"tokenizer.vocab_size: {vocab_size:,} is too small: {SEPARATOR} and the 256 bytes take "
-            f"{SMALLEST_VOCABULARY}. Set it to {SMALLEST_VOCABULARY} or more."
-        )
