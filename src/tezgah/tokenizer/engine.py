@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tezgah.tokenizer.artefact import merge_ids
 from tezgah.tokenizer.bpe import byte_segments, train
-from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS
+from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS, UTF8_BYTES
 from tezgah.tokenizer.count import Words, without
 from tezgah.tokenizer.encode import BpeEncoder
 from tezgah.tokenizer.patterns import split_of
@@ -109,9 +109,9 @@ class Encoder:
         if model.get("type", "BPE") != "BPE" or any(model.get(name) for name in unknown_to_us):
             return None
         vocab: dict[str, int] = model["vocab"]
-        if any(character not in vocab for character in BYTE_CHARACTERS):
+        if any(BYTE_CHARACTERS[byte] not in vocab for byte in UTF8_BYTES):
             return None
-        byte_ids = np.array([vocab[character] for character in BYTE_CHARACTERS], np.int32)
+        byte_ids = np.array([vocab.get(character, -1) for character in BYTE_CHARACTERS], np.int32)
         return BpeEncoder(byte_ids, merge_ids(model["merges"], vocab), split, self._threads)
 
 
