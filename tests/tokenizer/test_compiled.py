@@ -1,6 +1,7 @@
 """Compiling says so once for an installation, and a place that cannot be written is no obstacle."""
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -32,14 +33,18 @@ def test_the_first_process_says_that_it_compiles_and_later_ones_begin_at_once(tm
     assert said[-1].startswith("tokenizer engine: compiled in ") and said[-1].endswith(" s")
     assert len(said) == 2
     seconds = []
-    for _ in range(5):  # the machine may be busy
-        began = time.perf_counter()
+    for _ in range(3):
+        began = processor_seconds()
         later = fresh(tmp_path)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(processor_seconds() - began)
         assert (later.stdout, later.stderr) == (first.stdout, "")
-        if min(seconds) < 1:
-            break
     assert min(seconds) < 1
+
+
+def processor_seconds() -> float:
+    """What the processes started here have taken, however busy the machine is: on one core it is the time waited."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.fixture

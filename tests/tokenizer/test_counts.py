@@ -14,7 +14,6 @@ from tests.tokenizer.engine_texts import Chunk, buffers
 from tezgah import cli
 from tezgah.errors import InputError
 from tezgah.tokenizer import counts
-from tezgah.tokenizer.count import 
 from tezgah.tokenizer.counts import counted_words, read_words
 
 ROWS = [[f"satır {k} {k % 7} köy", f"{k % 3}", ""] for k in range(50)]

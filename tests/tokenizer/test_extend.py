@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.tokenizer.engine_texts import SPLITS
 from tezgah.errors import InputError
+from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS
 from tezgah.tokenizer.measure import changed_words, measure
 from tezgah.tokenizer.settings import Split
 from tezgah.tokenizer.tokenizer import Tokenizer
@@ -32,12 +33,13 @@ def library(tokenizer: Tokenizer) -> tokenizers.Tokenizer:
     return opened
 
 
-def assert_the_library_agrees(tokenizer: Tokenizer, texts: list[str]) -> None:
+def assert_the_library_agrees(tokenizer: Tokenizer, texts: list[str], tokens: int | None = None) -> None:
+    """Equal ids, and as many `tokens`, which are fewer than ids where the vocabulary has holes."""
     theirs = library(tokenizer)
     ids, offsets = tokenizer.encode_batch(texts)
     rows = [ids[begin:end].tolist() for begin, end in itertools.pairwise(offsets)]
     assert rows == [theirs.encode(text, add_special_tokens=False).ids for text in texts]
-    assert theirs.get_vocab_size() == tokenizer.vocab_size
+    assert theirs.get_vocab_size() == (tokens or tokenizer.vocab_size)
 
 
 def assert_it_is_kept(old: Tokenizer, new: Tokenizer) -> None:
@@ -199,6 +201,20 @@ def test_a_byte_level_base_without_every_byte_learns_those_it_needs(tmp_path: Pa
     assert list(json.loads(new.json)["model"]["vocab"])[4:] == ["Ġ", "c", "Ġab"]
     assert new.decode(new.encode("ab ab c")) == "ab ab c"
     assert_the_library_agrees(new, ["ab ab c"])
+
+
+def test_bytes_that_are_in_no_text_may_be_absent(tmp_path: Path):
+    whole = Tokenizer.train(TEXTS[:1], vocab_size=280)
+    file = json.loads(whole.json)
+    absent = [BYTE_CHARACTERS[byte] for byte in (0xC0, 0xC1, *range(0xF5, 0x100))]
+    for character in absent:
+        del file["model"]["vocab"][character]
+    old = opened(file, tmp_path)
+    assert old._encoder._ours is not None
+    assert_the_library_agrees(old, TEXTS, tokens=280 - len(absent))
+    new = old.extend(TEXTS, add=40)
+    assert json.loads(new.json)["model"]["merges"] == json.loads(whole.extend(TEXTS, add=40).json)["model"]["merges"]
+    assert_the_library_agrees(new, TEXTS, tokens=320 - len(absent))
 
 
 def test_words_that_no_merge_touched_keep_their_ids():

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tezgah.tokenizer.artefact import merge_ids
 from tezgah.tokenizer.bpe import byte_segments, train
-from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS
+from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS, UTF8_BYTES
 from tezgah.tokenizer.count import Words, without
 from tezgah.tokenizer.encode import Rules, WordEncoder, pair_table
 from tezgah.tokenizer.longest import LONGEST_WORD, token_trees
@@ -127,9 +127,9 @@ UNKNOWN_TO_US = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "
 
 def _byte_level_bpe(model: dict[str, Any], cut: Any, threads: int) -> WordEncoder | None:
     split, vocab = split_of(cut), model["vocab"]
-    if split is None or any(character not in vocab for character in BYTE_CHARACTERS):
+    if split is None or any(BYTE_CHARACTERS[byte] not in vocab for byte in UTF8_BYTES):
         return None
-    byte_ids = np.array([vocab[character] for character in BYTE_CHARACTERS], np.int32)
+    byte_ids = np.array([vocab.get(character, -1) for character in BYTE_CHARACTERS], np.int32)
     return WordEncoder(Rules(byte_ids, pair_table(merge_ids(model["merges"], vocab))), split, threads)
 
 

@@ -16,7 +16,7 @@ import tokenizers
 from tezgah.errors import InputError
 from tezgah.tokenizer.artefact import merge_ids, merge_parts
 from tezgah.tokenizer.bpe import byte_segments, train
-from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS, CHARACTER_BYTES
+from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS, CHARACTER_BYTES, UTF8_BYTES
 from tezgah.tokenizer.count import LONGEST_WORD, Words, count_texts, without
 from tezgah.tokenizer.encode import merge_words, pair_table
 from tezgah.tokenizer.merge import Segments
@@ -101,14 +101,14 @@ def _check(file: dict[str, Any]) -> None:
 
 
 def _is_byte_level(file: dict[str, Any]) -> bool:
-    """Whether text is spelled with the 256 characters of `bytelevel.py`, and the vocabulary has them all.
+    """Whether text is spelled with the characters of `bytelevel.py`, and the vocabulary has all that UTF-8 needs.
 
     One that lacks some is a base over these characters, and those that the texts need are added to it.
     """
     rules = [file.get("normalizer"), file.get("pre_tokenizer")]
     parts = [part for rule in rules if rule for part in (rule, *rule.get("pretokenizers", rule.get("normalizers", [])))]
     return any(part["type"] == "ByteLevel" for part in parts) and all(
-        character in file["model"]["vocab"] for character in BYTE_CHARACTERS
+        BYTE_CHARACTERS[byte] in file["model"]["vocab"] for byte in UTF8_BYTES
     )
 
 
@@ -160,7 +160,7 @@ def _rows(chunks: Iterable[Chunk], library: tokenizers.Tokenizer) -> Iterator[st
 
 
 def _byte_ids(words: Words, vocab: dict[str, int]) -> Segments:
-    return byte_segments(words, np.array([vocab[character] for character in BYTE_CHARACTERS], np.int32))
+    return byte_segments(words, np.array([vocab.get(character, -1) for character in BYTE_CHARACTERS], np.int32))
 
 
 def _character_ids(words: Words, vocab: dict[str, int]) -> Segments:

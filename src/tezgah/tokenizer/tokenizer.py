@@ -13,7 +13,7 @@ from tezgah.cores import available_cores
 from tezgah.errors import InputError
 from tezgah.files import write_json, write_text
 from tezgah.tokenizer.artefact import Artefact, parse, read_artefact, roles
-from tezgah.tokenizer.bytelevel import token_bytes
+from tezgah.tokenizer.bytelevel import UTF8_BYTES, token_bytes
 from tezgah.tokenizer.compiled import compilation_told
 from tezgah.tokenizer.count import Words
 from tezgah.tokenizer.engine import Encoder
@@ -22,8 +22,6 @@ from tezgah.tokenizer.learn import learn, learn_from_words
 from tezgah.tokenizer.settings import Algorithm, Normalization, Split
 from tezgah.tokenizer.stream import text_of_bytes, text_of_ids
 from tezgah.tokenizer.texts import utf8
-
-UTF8_BYTES = {bytes([each]) for each in (*range(0xC0), *range(0xC2, 0xF5))}  # the others are in no UTF-8 text
 
 
 class Tokenizer:
@@ -112,8 +110,8 @@ class Tokenizer:
         except ValueError as error:
             raise InputError(f"{path}: not a usable tokenizer ({error}). Restore it, or train it anew.") from error
         if tokenizer._bytes is not None:
-            held = {token for token in tokenizer._bytes if token is not None and len(token) == 1}
-            if missing := UTF8_BYTES - held:
+            held = {token[0] for token in tokenizer._bytes if token is not None and len(token) == 1}
+            if missing := set(UTF8_BYTES) - held:
                 warn(f"{path}: the vocabulary lacks {len(missing)} of UTF-8's bytes; text that has them loses them.")
         if holes := tokenizer.vocab_size - len(set(tokenizer._encoder.vocabulary().values())):
             warn(f"{path}: {holes:,} of its {tokenizer.vocab_size:,} ids have no token; they are decoded to nothing.")
