@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.tokenizer.engine_texts import Chunk, buffers
+from tests.tokenizer.engine_texts import buffers
 from tezgah import cli
 from tezgah.errors import InputError
 from tezgah.tokenizer import counts
 from tezgah.tokenizer.counts import counted_words, read_words
+from tezgah.tokenizer.texts import Chunk
 
 ROWS = [[f"satır {k} {k % 7} köy", f"{k % 3}", ""] for k in range(50)]
 
