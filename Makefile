@@ -43,7 +43,10 @@ bench: setup
 	$(BIN)/pytest -m slow
 	rm -rf runs/bench
 	$(BIN)/python benchmarks/training_step.py $(if $(NANOGPT),--nanogpt '$(NANOGPT)')
-	$(BIN)/python benchmarks/tokenizer_training.py $(if $(PROSE),--prose '$(PROSE)',--kinds code) --folder runs/bench/corpora
+	$(BIN)/python benchmarks/tokenizer_training.py $(if $(PROSE),--prose '$(PROSE)',--kinds code) \
+		--megabytes 10 100 --folder runs/bench/corpora
+	$(BIN)/python benchmarks/tokenizer_training.py $(if $(PROSE),--prose '$(PROSE)',--kinds code) \
+		--megabytes 1000 --rounds 3 --name tokenizer_training-1gb --folder runs/bench/corpora
 	$(BIN)/python benchmarks/tokenizer_encoding.py $(if $(PROSE),--prose '$(PROSE)',--kinds code) --folder runs/bench/corpora
 	$(BIN)/python benchmarks/resume.py --folder runs/bench/resume
 	$(BIN)/python benchmarks/demo.py --run runs/bench/stdlib-code

@@ -155,7 +155,7 @@ def main() -> None:
     header = ["corpus", "contestant", "seconds", "÷ tezgah", "peak memory, MB", "merges"]
     title = f"Training a byte-level BPE, {arguments.vocab_size:,} ids, GPT-2's split"
     table = measuring.markdown_table(header, [row for result in results for row in rows(result)])
-    measuring.write_results(arguments.results, "tokenizer_training", title, table, {"corpora": results}, begun)
+    measuring.write_results(arguments.results, arguments.name, title, table, {"corpora": results}, begun)
     same = all(
         each["digest"] == theirs["digest"]
         for result in results
@@ -175,6 +175,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=int, default=5, help="times each contestant trains on each corpus")
     made.add_argument("--folder", type=Path, default=Path("runs/bench/corpora"), help="where corpora are kept")
     made.add_argument("--results", type=Path, default=measuring.RESULTS, help="folder for the results")
+    made.add_argument("--name", default="tokenizer_training", help="name of the result's files")
     made.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
     made.add_argument("--corpus", type=Path, help=argparse.SUPPRESS)
     return made
