@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tezgah.tokenizer.classes import ANY_SPACE
 from tezgah.tokenizer.compiled import inlined
+from tezgah.tokenizer.load import fetch
 from tezgah.tokenizer.pretokenize import BERT, piece_end
 from tezgah.tokenizer.runs import kind, run
 from tezgah.tokenizer.wordtable import first_bytes, hash_of, last_bytes
@@ -37,10 +38,11 @@ def new_block() -> Block:
 
 
 @inlined
-def fill(block, text, offsets, row, at, last_row, classes, split, longest):
+def fill(block, text, offsets, row, at, last_row, classes, split, longest, table):
     """Cut the words from byte `at` of `row` on; how many there are, and the row and the byte after them.
 
     Row `r` is `text[offsets[r]:offsets[r + 1]]`. A word of more than `longest` bytes is cut between characters.
+    Of every word the row of `table` that it may be in is fetched.
     """
     count = 0
     while row < last_row:
@@ -59,7 +61,9 @@ def fill(block, text, offsets, row, at, last_row, classes, split, longest):
             first, last = first_bytes(text, at, after), last_bytes(text, at, after)
             block.rows[count], block.begins[count], block.ends[count] = row, at, after
             block.firsts[count], block.lasts[count] = first, last
-            block.hashes[count] = hash_of(first, last, text, at, after)
+            hashed = hash_of(first, last, text, at, after)
+            block.hashes[count] = hashed
+            fetch(table, hashed & (len(table) - 1))  # type: ignore[call-arg]
             count += 1
             at = after
         row += 1

@@ -8,18 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tezgah.tokenizer.count import Words
-from tezgah.tokenizer.merge import (
-    FREE_NODE,
-    MERGES,
-    NOTHING,
-    TOKENS,
-    Heap,
-    Segments,
-    Tokens,
-    enter_tokens,
-    first_pairs,
-    learn,
-)
+from tezgah.tokenizer.merge import FREE_NODE, MERGES, Heap, Segments, first_pairs, learn
+from tezgah.tokenizer.tokentable import NOTHING, TOKENS, Tokens, enter_tokens
 
 MERGES_A_TURN = 1_024  # between two looks at the clock
 NO_LIMIT = 1 << 62

@@ -52,7 +52,7 @@ def count_rows(text, offsets, row, at, last_row, classes, split, rows, arena, st
     Row `r` is `text[offsets[r]:offsets[r + 1]]`. Stops at `last_row`, or earlier where a table is full.
     """
     while row < last_row:
-        count, row_after, after = fill(block, text, offsets, row, at, last_row, classes, split, LONGEST_WORD)
+        count, row_after, after = fill(block, text, offsets, row, at, last_row, classes, split, LONGEST_WORD, rows)
         for k in range(count):
             begin, end, first, last = block.begins[k], block.ends[k], block.firsts[k], block.lasts[k]
             slot = find(text, begin, end, first, last, block.hashes[k], rows, arena, starts)

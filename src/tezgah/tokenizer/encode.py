@@ -28,7 +28,9 @@ SLOTS = 1 << 20  # of a full memory, 32 MB: half of them are words
 SHORT = 64  # bytes; up to here searching all pairs anew for every merge costs less than a heap
 SHARE = 1 << 16  # bytes; a thread is not started for less
 
-# A word's row has in its tag how many ids it has, in its value these, up to two, or where they begin in `pool`.
+# A word's row has in its tag how many ids it has, and in its value these; of more than IN_ROW, or larger ones, the
+# tag is IN_POOL more, and the value is where they begin in `pool`.
+IN_ROW, IN_POOL, ID_BITS, ONE_ID = 3, 1 << 10, 21, (1 << 21) - 1
 FAR = np.int64(1) << np.int64(62)  # the rank of a pair that is never merged
 
 
@@ -40,7 +42,7 @@ class Rules(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """The words a thread has met: the table of `wordtable.py`, and the ids of those with more than two."""
+    """The words a thread has met: the table of `wordtable.py`, and the ids of those with many."""
 
     rows: NDArray[np.int64]
     arena: NDArray[np.uint8]
@@ -171,15 +173,18 @@ def pair_table(merges: NDArray[np.int32]) -> NDArray[np.int64]:
 def remember(memory, slot, text, begin, end, first, last, ids, out, count):
     """Keep the ids of a new word."""
     used = memory.used
-    if count <= 2:
-        value = np.int64(ids[out]) | np.int64(ids[out + count - 1]) << TWO
-    else:
-        value = used[1]
+    value, highest = np.int64(0), np.int32(0)
+    for k in range(min(count, IN_ROW)):
+        value |= np.int64(ids[out + k]) << k * ID_BITS
+        highest = max(highest, ids[out + k])
+    tag = count
+    if count > IN_ROW or highest > ONE_ID:
+        tag, value = IN_POOL + count, used[1]
         for k in range(count):
             memory.pool[value + k] = ids[out + k]
         used[1] += count
     rows, arena, starts = memory.rows, memory.arena, memory.starts
-    used[0] = enter(text, begin, end, first, last, slot, count, value, rows, arena, starts, used[0])
+    used[0] = enter(text, begin, end, first, last, slot, tag, value, rows, arena, starts, used[0])
 
 
 @compiled
@@ -187,12 +192,14 @@ def encode_rows(text, offsets, row, at, last_row, classes, split, rules, memory,
     """Write the ids of rows `row` (from byte `at`) to `last_row` from `ids[out]` on; where it stopped.
 
     Row `r` is `text[offsets[r]:offsets[r + 1]]`, its ids end at `row_ends[r]`. Stops at `last_row`, or
-    earlier where the memory is full. `ids` has a place for every byte, and two more.
+    earlier where the memory is full. `ids` has a place for every byte, and IN_ROW more.
     """
     ranks = np.empty(SHORT, np.int64)
     block = memory.block
     while row < last_row:
-        words, row_after, after = fill(block, text, offsets, row, at, last_row, classes, split, LONGEST_WORD)
+        words, row_after, after = fill(
+            block, text, offsets, row, at, last_row, classes, split, LONGEST_WORD, memory.rows
+        )
         for k in range(words):
             begin, end = block.begins[k], block.ends[k]
             while row < block.rows[k]:
@@ -205,9 +212,14 @@ def encode_rows(text, offsets, row, at, last_row, classes, split, rules, memory,
             slot = find(text, begin, end, first, last, block.hashes[k], memory.rows, memory.arena, memory.starts)
             if memory.rows[slot, WORD]:
                 count, value = tag_of(memory.rows, slot), memory.rows[slot, VALUE]
-                if count <= 2:
-                    ids[out], ids[out + 1] = value & LOW, value >> TWO
+                if count <= IN_ROW:
+                    ids[out], ids[out + 1], ids[out + 2] = (
+                        value & ONE_ID,
+                        value >> ID_BITS & ONE_ID,
+                        value >> 2 * ID_BITS,
+                    )
                 else:
+                    count -= IN_POOL
                     for n in range(count):
                         ids[out + n] = memory.pool[value + n]
                 out += count
@@ -258,7 +270,7 @@ class WordEncoder:
         """One thread's share."""
         memory = self._memories.get()
         last = len(offsets) - 1
-        ids = np.empty(int(offsets[-1] - offsets[0]) + 2, np.int32)
+        ids = np.empty(int(offsets[-1] - offsets[0]) + IN_ROW, np.int32)
         row_ends = np.empty(last, np.int64)
         row, at, out = 0, int(offsets[0]), 0
         classes, split = character_classes(), SPLITS[self.split]

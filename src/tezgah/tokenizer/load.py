@@ -3,6 +3,7 @@
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
@@ -19,6 +20,23 @@ def _load(typing_context, array, index):
         return builder.load(builder.bitcast(place, ir.IntType(64).as_pointer()), align=1)
 
     return types.uint64(array, types.intp), generate
+
+
+@intrinsic
+def fetch(typing_context, table, row):
+    """Begin to read a row of a table, (rows, columns) of eight bytes each, that is looked at soon."""
+
+    def generate(context, builder, signature: Signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        columns = cgutils.unpack_tuple(builder, array.shape, 2)[1]
+        address, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        place = builder.bitcast(builder.gep(array.data, [builder.mul(arguments[1], columns)]), address)
+        kind = ir.FunctionType(ir.VoidType(), [address, number, number, number])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(prefetch, [place, number(0), number(3), number(1)])  # to read, into the nearest cache, data
+        return context.get_dummy_value()
+
+    return types.void(table, types.intp), generate
 
 
 @inlined

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tezgah.tokenizer.compiled import compiled, inlined
-
-PAIR_PRIME = np.uint64(0x9E3779B97F4A7C15)
-NOTHING = -1
+from tezgah.tokenizer.pairs import KEY, pair_slot
+from tezgah.tokenizer.tokentable import NOTHING, TOKENS, longer, token_of
 
 
 class Segments(NamedTuple):
@@ -33,7 +32,7 @@ START, LENGTH, TIMES = range(3)
 
 # A hash table of pairs, (slots, 4): all that is known of a pair lies in one cache line. The columns are
 # left << 32 | right (or NOTHING), its count, the step it last grew in, the newest node of the words it grew in.
-KEY, COUNT, GREW, LIST = range(4)
+COUNT, GREW, LIST = range(1, 4)
 Pairs = NDArray[np.int64]
 
 
@@ -47,35 +46,9 @@ class Heap(NamedTuple):
     node_next: NDArray[np.int32]
 
 
-class Tokens(NamedTuple):
-    """Tokens as bytes; token `t` is `arena[starts[t]:starts[t + 1]]`, `slots` find one by its bytes."""
-
-    arena: NDArray[np.uint8]
-    starts: NDArray[np.int64]
-    symbols: NDArray[np.int32]  # how many first symbols each is made of
-    slots: NDArray[np.int32]
-
-
 # places of the counters in `used`
-PAIRS, ENTRIES, NODES, FREE_NODE, TOKENS, STEP, MERGES, TOUCHED = range(8)
-
-
-@inlined
-def slot_of(pairs, key):
-    """Where `key` is, or the empty slot where it belongs."""
-    mask = len(pairs) - 1
-    slot = np.int64((np.uint64(key) * PAIR_PRIME) >> np.uint64(32)) & mask
-    while pairs[slot, KEY] != NOTHING and pairs[slot, KEY] != key:
-        slot = (slot + 1) & mask
-    return slot
-
-
-@compiled
-def longer(array, filled, value):
-    """An array of twice the length with the first `filled` elements of `array`, the rest `value`."""
-    larger = np.full(2 * len(array), value, array.dtype)
-    larger[:filled] = array[:filled]
-    return larger
+# (TOKENS, 4, is that of the tokens)
+PAIRS, ENTRIES, NODES, FREE_NODE, _, STEP, MERGES, TOUCHED = range(8)
 
 
 @compiled
@@ -88,7 +61,7 @@ def with_room(pairs, heap, touched, used, more):
         larger = np.full((size, 4), NOTHING, np.int64)
         for old in range(len(pairs)):
             if pairs[old, KEY] != NOTHING:
-                larger[slot_of(larger, pairs[old, KEY])] = pairs[old]
+                larger[pair_slot(larger, pairs[old, KEY])] = pairs[old]
         pairs = larger
     words, following = heap.node_words, heap.node_next
     while used[NODES] + more >= len(words):
@@ -114,7 +87,7 @@ def lacks_room(pairs, heap, touched, used, more):
 @inlined
 def grow_pair(pairs, heap, touched, used, key, times, word):
     """Count a pair `times` more, and remember that it grew in `word`."""
-    slot = slot_of(pairs, key)
+    slot = pair_slot(pairs, key)
     if pairs[slot, KEY] == NOTHING:
         pairs[slot, KEY], pairs[slot, COUNT] = key, 0
         used[PAIRS] += 1
@@ -139,7 +112,7 @@ def grow_pair(pairs, heap, touched, used, key, times, word):
 @inlined
 def shrink_pair(pairs, used, key, times):
     """Count a pair `times` less."""
-    slot = slot_of(pairs, key)
+    slot = pair_slot(pairs, key)
     if pairs[slot, KEY] == NOTHING:  # a pair too long to be counted when it came to be
         pairs[slot, KEY], pairs[slot, COUNT] = key, 0
         used[PAIRS] += 1
@@ -192,65 +165,6 @@ def drop_top(heap, used):
     replace_top(heap, last, heap.counts[last], heap.keys[last], heap.lists[last])
 
 
-@compiled
-def token_of(tokens, used, left, right, mark):
-    """The id of `left` and `right` as one token, and the tokens, with it in if it is new.
-
-    The first `mark` bytes of `right`, which say that it goes on a word (WordPiece's ##), are not in the token.
-    """
-    a, b = tokens.starts[left], tokens.starts[left + 1]
-    c, d = tokens.starts[right] + mark, tokens.starts[right + 1]
-    length, new = b - a + d - c, used[TOKENS]
-    start = tokens.starts[new]
-    arena, starts, symbols, slots = tokens.arena, tokens.starts, tokens.symbols, tokens.slots
-    while start + length > len(arena):
-        arena = longer(arena, start, 0)
-    arena[start : start + b - a] = arena[a:b]
-    arena[start + b - a : start + length] = arena[c:d]
-    slot = token_slot(arena, starts, slots, start, length)
-    if slots[slot] != NOTHING:
-        return slots[slot], Tokens(arena, starts, symbols, slots)
-    if new + 2 > len(starts):
-        starts, symbols = longer(starts, new + 1, 0), longer(symbols, new, 0)
-    slots[slot], starts[new + 1], symbols[new] = new, start + length, symbols[left] + symbols[right]
-    used[TOKENS] += 1
-    if 2 * used[TOKENS] > len(slots):
-        slots = np.full(2 * len(slots), NOTHING, np.int32)
-        for token in range(used[TOKENS]):
-            begin = starts[token]
-            slots[token_slot(arena, starts, slots, begin, starts[token + 1] - begin)] = token
-    return new, Tokens(arena, starts, symbols, slots)
-
-
-@compiled
-def enter_tokens(tokens, count):
-    """Make the first `count` tokens findable by their bytes; empty ones are not."""
-    for token in range(count):
-        start, end = tokens.starts[token], tokens.starts[token + 1]
-        if start < end:
-            slot = token_slot(tokens.arena, tokens.starts, tokens.slots, start, end - start)
-            tokens.slots[slot] = token
-
-
-@inlined
-def token_slot(arena, starts, slots, start, length):
-    """The slot of the token of these bytes, or the empty one where it belongs."""
-    mask, slot = len(slots) - 1, np.int64(length)
-    for k in range(start, start + length):
-        slot = (slot * 1_000_003 + arena[k]) & 0xFFFFFFFFFFFF
-    slot = (slot ^ (slot >> 20)) & mask
-    while slots[slot] != NOTHING:
-        held = slots[slot]
-        if starts[held + 1] - starts[held] == length:
-            k = 0
-            while k < length and arena[starts[held] + k] == arena[start + k]:
-                k += 1
-            if k == length:
-                break
-        slot = (slot + 1) & mask
-    return slot
-
-
 @inlined
 def rewrite(segments, word, left, right, new, pairs, heap, touched, used, symbols, max_symbols):
     """Merge `left` and `right` into `new` in a word, left to right, and count its pairs anew."""
@@ -290,7 +204,7 @@ def push_touched(pairs, heap, touched, used):
         lists = longer(lists, used[ENTRIES], 0)
     heap = Heap(counts, keys, lists, heap.node_words, heap.node_next)
     for k in range(used[TOUCHED]):
-        slot = slot_of(pairs, touched[k])
+        slot = pair_slot(pairs, touched[k])
         if pairs[slot, COUNT] > 0:
             push(heap, used, pairs[slot, COUNT], touched[k], pairs[slot, LIST])
     used[TOUCHED] = 0
@@ -323,7 +237,7 @@ def learn(segments, pairs, heap, tokens, used, merges, token_limit, merge_limit,
         if used[ENTRIES] == 0:
             return pairs, heap, tokens, False
         count, key, node = heap.counts[0], heap.keys[0], heap.lists[0]
-        today = pairs[slot_of(pairs, key), COUNT]
+        today = pairs[pair_slot(pairs, key), COUNT]
         if today != count:
             if today > 0:
                 replace_top(heap, used[ENTRIES], today, key, node)

@@ -1,7 +1,10 @@
 """A tokenizer: text to ids and back, exactly if it is over bytes, with one token that no text can spell."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,8 +23,9 @@ from tezgah.tokenizer.engine import Encoder
 from tezgah.tokenizer.extend import extend
 from tezgah.tokenizer.learn import learn, learn_from_words
 from tezgah.tokenizer.settings import Algorithm, Normalization, Split
+from tezgah.tokenizer.special import Rows
 from tezgah.tokenizer.stream import text_of_bytes, text_of_ids
-from tezgah.tokenizer.texts import utf8
+from tezgah.tokenizer.texts import Chunk, utf8
 
 
 class Tokenizer:
@@ -134,8 +138,7 @@ class Tokenizer:
         parts, ends, total = [np.empty(0, np.int32)], [np.zeros(1, np.int64)], 0
         encode = self._encoder.encode_special if allow_special else self._encoder.encode
         with compilation_told():
-            for text, offsets in utf8(texts):
-                part, row_ends = encode(text, offsets)
+            for part, row_ends in _two_at_once(encode, utf8(texts)):
                 parts.append(part)
                 ends.append(row_ends + total)
                 total += part.size
@@ -195,3 +198,20 @@ class Tokenizer:
         if model_max_length is not None:
             config["model_max_length"] = model_max_length
         write_json(folder / "tokenizer_config.json", config)
+
+
+def _two_at_once(encode: Callable[..., Rows], chunks: Iterable[Chunk]) -> Iterator[Rows]:
+    """What `encode` makes of each chunk, in order; no thread waits for the last of a chunk before the next begins."""
+    chunks = iter(chunks)
+    ahead = list(islice(chunks, 2))
+    if len(ahead) < 2:
+        yield from (encode(*chunk) for chunk in ahead)
+        return
+    with ThreadPoolExecutor(2) as pool:
+        running: deque[Future[Rows]] = deque()
+        for chunk in chain(ahead, chunks):
+            running.append(pool.submit(encode, *chunk))
+            if len(running) > 2:
+                yield running.popleft().result()
+        for job in running:
+            yield job.result()
