@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from tezgah.tokenizer.count import count_texts
 from tezgah.tokenizer.texts import utf8
 
+WARM = " ".join(map(str, range(40_000)))  # words enough for every table to grow, so that every loop is compiled
 DOCUMENT = 16_384  # bytes of a synthesized document
 HEAPS = 0.7  # exponent: ten times the text has five times the distinct words
 

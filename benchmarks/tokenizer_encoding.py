@@ -23,7 +23,7 @@ import measuring
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from corpora import make_corpus
+from corpora import WARM, make_corpus
 
 from tezgah.tokenizer.patterns import PATTERNS
 from tezgah.tokenizer.tokenizer import Tokenizer
@@ -55,7 +55,7 @@ def contest(name: str, file: Path, split: str, path: Path, way: str, threads: in
     """What one process measures of itself."""
     encode = new_encoder(name, file, split, threads)
     if name == "tezgah":  # compiled, or read from the cache, by another object
-        new_encoder(name, file, split, threads)(["su su su"])
+        new_encoder(name, file, split, threads)([WARM] * 3)
     if way == "bare":
         column = pq.read_table(path)["text"].combine_chunks().cast(pa.large_string())
         texts = column if name == "tezgah" else column.to_pylist()

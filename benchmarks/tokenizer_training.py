@@ -21,7 +21,7 @@ from typing import Any
 
 import measuring
 import pyarrow.parquet as pq
-from corpora import make_corpus
+from corpora import WARM, make_corpus
 
 PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"  # GPT-2's
 CONTESTANTS = ("tezgah", "tokenizers", "rustbpe")
@@ -73,7 +73,7 @@ def contest(name: str, path: Path, vocab_size: int) -> dict[str, Any]:
         from tezgah.tokenizer.tokenizer import Tokenizer
 
         begun = time.perf_counter()
-        Tokenizer.train(["su su su"], 259, "gpt2")
+        Tokenizer.train([WARM] * 3, 1_000, "gpt2")
         cold = time.perf_counter() - begun
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begun = time.perf_counter()

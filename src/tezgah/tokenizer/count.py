@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tezgah.tokenizer.blocks import fill, new_block
 from tezgah.tokenizer.classes import character_classes
-from tezgah.tokenizer.compiled import compiled
+from tezgah.tokenizer.compiled import compiled, readonly
 from tezgah.tokenizer.pretokenize import SPLITS
 from tezgah.tokenizer.settings import Rule
 from tezgah.tokenizer.texts import Chunk
@@ -99,6 +99,7 @@ class WordTable:
     def count(self, text: NDArray[np.uint8], offsets: NDArray[np.int64], split: Rule) -> None:
         """Count the words of `text`, UTF-8, whose rows end at `offsets`, (rows + 1,)."""
         row, at, last = 0, int(offsets[0]), len(offsets) - 1
+        text, offsets = readonly(text), readonly(offsets)
         while row < last:
             row, at, self.words = count_rows(
                 text, offsets, row, at, last, character_classes(), SPLITS[split],
@@ -111,6 +112,7 @@ class WordTable:
     def add(self, more: Words) -> None:
         """Add the counts of other words."""
         word = 0
+        more = Words(readonly(more.arena), readonly(more.starts), readonly(more.counts))
         while word < len(more.counts):
             word, self.words = add_words(*more, word, self.rows, self.arena, self.starts, self.words)
             if word < len(more.counts):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tezgah.tokenizer.blocks import Block, fill, new_block
 from tezgah.tokenizer.classes import character_classes
-from tezgah.tokenizer.compiled import compiled, inlined
+from tezgah.tokenizer.compiled import compiled, inlined, readonly
 from tezgah.tokenizer.longest import longest_tokens
 from tezgah.tokenizer.pairs import HELD, KEY, LOW, NO_PAIR, TWO, pair_slot
 from tezgah.tokenizer.pretokenize import BERT, SPLITS
@@ -269,7 +269,7 @@ class WordEncoder:
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """One thread's share."""
         memory = self._memories.get()
-        last = len(offsets) - 1
+        text, offsets, last = readonly(text), readonly(offsets), len(offsets) - 1
         ids = np.empty(int(offsets[-1] - offsets[0]) + IN_ROW, np.int32)
         row_ends = np.empty(last, np.int64)
         row, at, out = 0, int(offsets[0]), 0
