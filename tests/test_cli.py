@@ -103,7 +103,7 @@ def test_what_cannot_be_done_is_said_in_one_line(
 def test_help_of_a_family_of_verbs_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["tokenizer", "--help"]) == 0
     out = capsys.readouterr().out
-    assert "  tokenizer train    Train a byte-level BPE on files.\n" in out
+    assert "  tokenizer train    Train a tokenizer on files, a byte-level BPE unless told otherwise.\n" in out
     assert "  run " not in out
 
 
