@@ -6,6 +6,7 @@
 #                              where torch's wheel comes from; PyPI's Linux wheels bring gigabytes of CUDA along,
 #                              PyTorch's own index has CPU-only ones
 #   NANOGPT=../nanoGPT         a checkout of nanoGPT, for `make bench` to measure beside
+#   PROSE=../texts             a folder of .txt files, for `make bench` to tokenize beside code
 
 PYTHON ?= python3
 TORCH ?= $(shell grep '^torch==' constraints.txt)
@@ -42,6 +43,11 @@ bench: setup
 	$(BIN)/pytest -m slow
 	rm -rf runs/bench
 	$(BIN)/python benchmarks/training_step.py $(if $(NANOGPT),--nanogpt '$(NANOGPT)')
+	$(BIN)/python benchmarks/tokenizer_training.py $(if $(PROSE),--prose '$(PROSE)',--kinds code) \
+		--megabytes 10 100 --folder runs/bench/corpora
+	$(BIN)/python benchmarks/tokenizer_training.py $(if $(PROSE),--prose '$(PROSE)',--kinds code) \
+		--megabytes 1000 --rounds 3 --name tokenizer_training-1gb --folder runs/bench/corpora
+	$(BIN)/python benchmarks/tokenizer_encoding.py $(if $(PROSE),--prose '$(PROSE)',--kinds code) --folder runs/bench/corpora
 	$(BIN)/python benchmarks/resume.py --folder runs/bench/resume
 	$(BIN)/python benchmarks/demo.py --run runs/bench/stdlib-code
 	$(BIN)/tezgah run recipes/gpt2-shape.toml --run runs/bench/gpt2-shape --train.steps 200

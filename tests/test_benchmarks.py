@@ -11,13 +11,17 @@ from types import ModuleType
 from typing import Any
 
 import contestants
+import corpora
 import demo
 import measuring
 import numpy as np
 import parity
+import pyarrow.parquet as pq
 import pytest
 import resume
 import task
+import tokenizer_encoding
+import tokenizer_training
 import training_step
 
 import tezgah
@@ -58,7 +62,7 @@ def _known_matrix_rate() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("module", [training_step, resume, demo, parity])
+@pytest.mark.parametrize("module", [training_step, resume, demo, parity, tokenizer_training, tokenizer_encoding])
 def test_every_script_says_how_it_is_used(module: ModuleType) -> None:
     assert "--results" in module.parser().format_help()
 
@@ -234,6 +238,59 @@ def test_parity_holds_and_a_difference_is_seen(demo_run: Path, monkeypatch: pyte
     with pytest.raises(SystemExit) as ended:
         call(monkeypatch, parity, *words)
     assert ended.value.code == 1
+
+
+def test_a_synthesized_corpus_is_made_of_the_real_one_and_of_new_words(tmp_path: Path) -> None:
+    texts = ["".join(f"evin {number} yolu güzel\n" for number in range(500))]
+    size = corpora.write_corpus(tmp_path / "made.parquet", corpora.synthesized(texts, 300_000), 300_000)
+    assert size >= 300_000
+    made = "".join(pq.read_table(tmp_path / "made.parquet")["text"].to_pylist()).splitlines(keepends=True)
+    real = set(texts[0].splitlines(keepends=True))
+    assert 0.5 < sum(line in real for line in made) / len(made) < 1
+    distinct = {word for line in made for word in line.split(" ")}
+    assert 2 * 504 < len(distinct) < 20 * 504
+    again = tmp_path / "again.parquet"
+    corpora.write_corpus(again, corpora.synthesized(texts, 300_000), 300_000)
+    assert again.read_bytes() == (tmp_path / "made.parquet").read_bytes()
+
+
+def small_corpora(folder: Path) -> Path:
+    """Where the tokenizer benchmarks find their corpus of a megabyte, so that they make none."""
+    chance = np.random.default_rng(1)
+    texts = ["".join(chance.choice(list("abcdefgh  \n"), size=2_000)) for _ in range(20)]
+    corpora.write_corpus(folder / "code-1000000.parquet", iter(texts), 1 << 30)
+    return folder
+
+
+def test_trained_tokenizers_are_set_beside_each_other_and_their_merges_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = small_corpora(tmp_path)
+    words = ("--kinds", "code", "--megabytes", "1", "--rounds", "1", "--vocab-size", "300")
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, tokenizer_training, *words, "--folder", str(folder), "--results", str(folder))
+    assert ended.value.code == 0
+    (corpus,) = json.loads((folder / "tokenizer_training.json").read_text())["corpora"]
+    ours, theirs = (corpus["rounds"][name][0] for name in ("tezgah", "tokenizers"))
+    assert ours["merges"] == 43 and ours["digest"] == theirs["digest"]
+    corpus["rounds"]["tokenizers"][0] = theirs | {"digest": "0", "seconds": ours["seconds"] * 5}
+    row = tokenizer_training.rows(corpus)[1]
+    assert (row[3], row[5]) == ("5.0 (5.0–5.0)", "OTHERS")
+
+
+def test_encoders_are_set_beside_each_other_and_their_ids_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tiktoken")
+    folder = small_corpora(tmp_path)
+    words = ("--kinds", "code", "--megabytes", "1", "--rounds", "1", "--vocab-size", "300")
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, tokenizer_encoding, *words, "--folder", str(folder), "--results", str(folder))
+    assert ended.value.code == 0
+    bare, whole = json.loads((folder / "tokenizer_encoding.json").read_text())["corpora"]
+    assert bare["differing"] == {"tiktoken": 0, "tokenizers": 0, "documents": 521}
+    tokens = {each["rounds"][name][0]["tokens"] for each in (bare, whole) for name in tokenizer_encoding.CONTESTANTS}
+    assert len(tokens) == 1
 
 
 def test_results_name_the_machine_the_versions_and_the_commit(tmp_path: Path) -> None:

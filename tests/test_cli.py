@@ -12,7 +12,7 @@ from tezgah.errors import InputError
 from tezgah.flags import help_text, read_arguments
 from tezgah.recipe import recipe_fields
 
-HEAVY = {"torch", "numpy", "pyarrow", "tokenizers", "matplotlib", "rich", "safetensors", "huggingface_hub"}
+HEAVY = {"torch", "numpy", "numba", "pyarrow", "tokenizers", "matplotlib", "rich", "safetensors", "huggingface_hub"}
 
 
 def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -36,7 +36,9 @@ def test_help_answers_in_half_a_second(words: list[str]) -> None:
 def test_help_and_importing_load_nothing_heavy() -> None:
     loaded = f"print(sorted(set(sys.modules) & {HEAVY!r}))"
     assert python(f"import sys, tezgah; {loaded}").stdout == "[]\n"
-    assert python(f"import sys; from tezgah.cli import main; main(['run', '--help']); {loaded}").stdout.endswith("[]\n")
+    for words in (["run", "--help"], ["tokenizer", "--help"], ["tokenizer", "train", "--help"]):
+        done = python(f"import sys; from tezgah.cli import main; main({words!r}); {loaded}")
+        assert done.stdout.endswith("[]\n")
 
 
 def test_help_of_run_lists_every_field_with_its_description_and_default() -> None:
@@ -50,6 +52,21 @@ def test_help_of_run_lists_every_field_with_its_description_and_default() -> Non
 
 REFUSED = {
     "rnu": "no verb rnu. Did you mean run?",
+    "tokenizer": "tokenizer what? The verbs are tokenizer train, tokenizer extend, ",
+    "tokenizer trian": "no verb tokenizer trian. Did you mean tokenizer train? The verbs are tokenizer train, ",
+    "tokenzier train": "no verb tokenzier. Did you mean tokenizer",
+    "tokenizer train": "`tokenizer train` needs DATA.",
+    "tokenizer train .": "`tokenizer train` needs -o DIR, the folder to write the tokenizer into.",
+    "tokenizer train nowhere -o out": "corpus.source: 'nowhere' does not exist.",
+    "tokenizer train . -o out --vocab-size 256": "tokenizer.vocab_size: 256 is too small",
+    "tokenizer train . -o out --vocab-size 1k": "--vocab-size must be a whole number, 1 or more, not ",
+    "tokenizer train . -o out --split gtp2": "--split must be gpt2, cl100k, ",
+    "tokenizer train . -o out --vocab_sise 9": "`tokenizer train` has no flag --vocab_sise. Did you mean --vocab-size?",
+    "tokenizer extend": "`tokenizer extend` needs BASE.",
+    "tokenizer extend nowhere": "`tokenizer extend` needs DATA.",
+    "tokenizer extend nowhere .": "`tokenizer extend` needs -o DIR",
+    "tokenizer extend nowhere . -o out": "nowhere: cannot be read (No such file or directory).",
+    "tokenizer explain nowhere a": "nowhere: cannot be read (No such file or directory).",
     "run": "`run` needs RECIPE. See `tezgah run --help`.",
     "run a b": "`run` takes RECIPE and no more: b is too many.",
     "run nowhere.toml": "nowhere.toml: no such recipe. `tezgah new DIR` writes one to start from.",
@@ -81,6 +98,13 @@ def test_what_cannot_be_done_is_said_in_one_line(
     assert err.startswith(f"tezgah: {message}")
     assert (err.count("\n"), out) == (1, "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_help_of_a_family_of_verbs_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["tokenizer", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "  tokenizer train    Train a tokenizer on files, a byte-level BPE unless told otherwise.\n" in out
+    assert "  run " not in out
 
 
 def test_flags_may_be_written_in_several_ways() -> None:

@@ -12,6 +12,9 @@ from tezgah.corpus.columns import OURS
 from tezgah.evaluation.bits_per_byte import Evaluation
 from tezgah.runlog import versions
 from tezgah.stages import FORMATS, Stamp
+from tezgah.tokenizer import counts
+from tezgah.tokenizer.count import LONGEST_WORD
+from tezgah.tokenizer.encode import LONGEST_WORD as LONGEST_ENCODED_WORD
 from tezgah.tokenizer.measure import Measures
 from tezgah.tokens.index import SplitIndex, TokensIndex
 from tezgah.training.budget import Rates
@@ -39,4 +42,10 @@ def test_columns_reasons_and_versions_are_described() -> None:
 def test_the_format_numbers_are_those_of_the_code() -> None:
     titles = {"corpus": "Corpus", "tokenizer": "Tokenizer", "tokens": "Tokens", "evaluate": "`evaluation.json`"}
     assert [f"## {titles[stage]}, format {FORMATS[stage]}\n" in PAGE for stage in titles] == [True] * len(titles)
+    assert f"### `words.parquet`, format {counts.FORMAT}\n" in PAGE
     assert f"`state.json`, format {TrainingState.__struct_defaults__[0]}:" in PAGE
+
+
+def test_where_words_are_cut_is_described() -> None:
+    assert f"of more than {LONGEST_WORD:,} bytes is cut" in PAGE
+    assert f"encoding cuts after {LONGEST_ENCODED_WORD >> 20} MiB" in " ".join(PAGE.split())

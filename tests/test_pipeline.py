@@ -139,7 +139,9 @@ REDONE = {"corpus": ALL[:4], "tokenizer": ALL[1:4], "tokens": ALL[2:4], "model":
 OTHER: dict[str, Any] = {
     "corpus.on_error": "skip",
     "corpus.split": "hash",
+    "tokenizer.algorithm": "characters",
     "tokenizer.split": "digits",
+    "tokenizer.normalize": "nfc",
     "tokenizer.path": __file__,
 }
 OTHER |= {"model.shape": "gpt2", "model.size": "tiny", "model.tied": True, "train.optimizer": "adamw"}

@@ -121,17 +121,9 @@ def find_model(path: Path) -> Path:
 
 def read_texts(sources: Iterable[str]) -> Iterator[str]:
     """The documents of files, folders or globs, as a corpus would read them."""
-    from tezgah.corpus.columns import KeptColumns
-    from tezgah.corpus.inputs import list_sources
-    from tezgah.corpus.readers import read_documents
-    from tezgah.corpus.settings import CorpusSettings
-    from tezgah.corpus.tally import Tally
+    from tezgah.corpus.readers import read_sources
 
-    settings = CorpusSettings(source=tuple(sources))
-    documents = read_documents(
-        list_sources(settings), settings, KeptColumns(settings), Tally(settings), advance=lambda size_bytes: None
-    )
-    for batch in documents:
+    for batch in read_sources(sources):
         yield from batch["text"].to_pylist()
 
 

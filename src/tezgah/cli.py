@@ -7,10 +7,11 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NoReturn
 
 from tezgah import __version__, verbs
+from tezgah.answers import Verb
 from tezgah.console import show, speaks
 from tezgah.errors import InputError
 from tezgah.fields import suggestion
@@ -37,13 +38,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _do(words: list[str]) -> None:
+    if " ".join(words[:2]) in verbs.VERBS:  # a verb of two words
+        words = [" ".join(words[:2]), *words[2:]]
+    family = {verb: each for verb, each in verbs.VERBS.items() if words and verb.startswith(f"{words[0]} ")}
     if not words or words[0] in ("-h", "--help", "help"):
-        print(_overview())
+        print(_overview(verbs.VERBS))
+    elif family and words[1:2] in (["-h"], ["--help"]):
+        print(_overview(family))
     elif words[0] == "--version":
         print(f"tezgah {__version__}")
     elif words[0] not in verbs.VERBS:
-        near = suggestion(words[0], verbs.VERBS)
-        raise InputError(f"no verb {words[0]}.{near} The verbs are {', '.join(verbs.VERBS)}.")
+        raise _no_verb(" ".join(words[:2]) if family else words[0], family or verbs.VERBS)
     elif any(word in ("-h", "--help") for word in words[1 : words.index("--") if "--" in words else None]):
         print(help_text(verbs.usage(words[0])))
     else:
@@ -53,10 +58,17 @@ def _do(words: list[str]) -> None:
             print(json.dumps(answer.value, ensure_ascii=False) if "json" in given else answer.text, flush=True)
 
 
-def _overview() -> str:
-    """What `tezgah --help` says."""
-    width = max(map(len, verbs.VERBS)) + 2
-    listed = (f"  {name:<{width}}{verb.summary.partition('. ')[0].rstrip('.')}." for name, verb in verbs.VERBS.items())
+def _no_verb(said: str, known: Iterable[str]) -> InputError:
+    listed = f"The verbs are {', '.join(known)}."
+    if any(verb.startswith(f"{said} ") for verb in known):
+        return InputError(f"{said} what? {listed}")
+    return InputError(f"no verb {said}.{suggestion(said, known)} {listed}")
+
+
+def _overview(shown: Mapping[str, Verb]) -> str:
+    """What `tezgah --help` says, of all verbs or a family of them."""
+    width = max(map(len, shown)) + 2
+    listed = (f"  {name:<{width}}{verb.summary.partition('. ')[0].rstrip('.')}." for name, verb in shown.items())
     return "\n".join(
         [
             "From a folder of files to a loadable, measured language model, with one recipe.",
@@ -71,7 +83,7 @@ def _overview() -> str:
 
 
 def _mend(words: list[str]) -> str:
-    return " The same command goes on from here." if words and words[0] == "run" else ""
+    return " The same command goes on from here." if words[:1] == ["run"] or words[:2] == ["tokenizer", "train"] else ""
 
 
 def _stop(number: int, frame: object) -> NoReturn:

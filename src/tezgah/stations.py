@@ -41,7 +41,7 @@ def make_tokenizer(recipe: Recipe, run: Path, folder: Path) -> None:
         tokenizer = Tokenizer.load(settings.path)
     else:
         texts = spread_documents(corpus, "train", settings.documents)
-        tokenizer = Tokenizer.train(texts, settings.vocab_size, settings.split)
+        tokenizer = Tokenizer.train(texts, settings.vocab_size, settings.split, settings.algorithm, settings.normalize)
     measures = measure(tokenizer, spread_documents(corpus, "validation", MEASURED_DOCUMENTS))
     tokenizer.save(folder)
     write_json(folder / "measures.json", msgspec.to_builtins(measures))

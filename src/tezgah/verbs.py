@@ -1,18 +1,19 @@
 """The verbs of the command line: how each is called, and what it answers."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from tezgah.answers import Answer, Plain, Verb, lines
 from tezgah.errors import InputError
 from tezgah.fields import Field, fields_of, parse
 from tezgah.flags import Usage, flag_name
-from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Settings, Share
+from tezgah.hub_verbs import HUB_VERBS
+from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Share
 from tezgah.stages import Stage
+from tezgah.tokenizer_verbs import TOKENIZER_VERBS
 
 if TYPE_CHECKING:
     from tezgah.evaluation.bits_per_byte import Documents
@@ -23,20 +24,6 @@ if TYPE_CHECKING:
 
 MODEL = "MODEL is a run folder, a checkpoint folder, or a Hugging Face folder of a known family."
 SEPARATOR = "=" * 80  # between candidates
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a verb has to say on stdout: a text, or with `--json` one object."""
-
-    text: str
-    value: dict[str, Any]
-
-
-class Plain(Settings, frozen=True):
-    """Flags of a verb that only answers."""
-
-    json: Annotated[bool, Meta(description="print one JSON object instead of text")] = False
 
 
 class RunFlags(Plain, frozen=True):
@@ -74,18 +61,6 @@ class CurvesFlags(Plain, frozen=True):
     o: Annotated[
         str, Meta(description="picture to write: .png, .svg or .pdf; default curves.png, in the run if one")
     ] = ""
-
-
-@dataclass(frozen=True)
-class Verb:
-    """A verb: its summary, operands and flags, and the function that does it."""
-
-    summary: str
-    operands: tuple[str, ...]
-    flags: type[Settings]
-    answer: Callable[..., Answer]
-    notes: str = ""
-    takes_recipe_fields: bool = False
 
 
 def usage(name: str) -> Usage:
@@ -154,7 +129,7 @@ def evaluate(operands: list[str], flags: Plain) -> Answer:
     stream = _documents(path, files, tokenizer)
     measured = evaluate_documents(model, stream, batch_size, autocast=autocast, show_progress=True)
     value = {"model": path, **msgspec.to_builtins(measured)}
-    return Answer(_lines(value), value)
+    return Answer(lines(value), value)
 
 
 def report(operands: list[str], flags: Plain) -> Answer:
@@ -180,7 +155,7 @@ def curves(operands: list[str], flags: CurvesFlags) -> Answer:
         rows = read_metrics(run)
         figures = {field: last(rows, field) for field in ("step", "seconds", "validation_loss", "bits_per_byte")}
         standing[name] = {field: value for field, value in figures.items() if value is not None}
-    text = "\n\n".join(f"{name}\n{_lines(figures)}" for name, figures in standing.items())
+    text = "\n\n".join(f"{name}\n{lines(figures)}" for name, figures in standing.items())
     return Answer(f"{text}\n\n{output}", {"runs": standing, "picture": str(output)})
 
 
@@ -242,14 +217,6 @@ def _recipe_of(path: str) -> "Recipe":
     return load_recipe(home / "recipe.toml") if home and (home / "recipe.toml").is_file() else Recipe()
 
 
-def _lines(figures: dict[str, Any]) -> str:
-    """Figures one a line, aligned."""
-    width = max(map(len, figures)) + 2
-    shown = {name: f"{value:,}" if isinstance(value, int) else value for name, value in figures.items()}
-    shown |= {name: f"{value:.4f}" for name, value in figures.items() if isinstance(value, float)}
-    return "\n".join(f"{name.replace('_', ' '):<{width}}{value}" for name, value in shown.items())
-
-
 VERBS: dict[str, Verb] = {
     "new": Verb("Write a starter recipe, commented, into DIR.", ("DIR",), Plain, new),
     "run": Verb(
@@ -262,6 +229,7 @@ VERBS: dict[str, Verb] = {
         "unset. A budget (steps, tokens, epochs, minutes) given here replaces the recipe's.",
         takes_recipe_fields=True,
     ),
+    **TOKENIZER_VERBS,
     "generate": Verb(
         "Complete each PROMPT; candidates are printed with their prompt, a line of 80 `=` between two.",
         ("MODEL", "PROMPT…"),
@@ -278,4 +246,5 @@ VERBS: dict[str, Verb] = {
     ),
     "report": Verb("Draw report.html and curves.png of a run from its files.", ("RUN",), Plain, report),
     "curves": Verb("Draw the curves of runs over one another.", ("RUN…",), CurvesFlags, curves),
+    **HUB_VERBS,
 }

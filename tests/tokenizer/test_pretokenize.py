@@ -1,38 +1,30 @@
-"""Splits against the same rules as others state them, run by the `regex` module."""
+"""The state machines cut where the regular expressions of `patterns.py` match."""
 
-import json
+import itertools
 from typing import Any
 
+import numpy as np
 import pytest
 import tokenizers
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, settings
 
-from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS, token_bytes
-from tezgah.tokenizer.pretokenize import PATTERNS, pre_tokenizer
-from tezgah.tokenizer.settings import Split
+from tests.tokenizer.engine_texts import SPLITS, buffers, texts
+from tezgah.tokenizer.classes import PUNCTUATION, character_classes
+from tezgah.tokenizer.patterns import PATTERNS
+from tezgah.tokenizer.pretokenize import SPLITS as RULES
+from tezgah.tokenizer.pretokenize import piece_ends
+from tezgah.tokenizer.settings import Rule, Split
 
 regex: Any = pytest.importorskip("regex")
 
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"  # Radford et al., encoder.py
-SPLITS: tuple[Split, ...] = ("gpt2", "cl100k", "o200k", "whitespace", "digits", "turkish-safe")
-TRICKY = (
-    "Ali'den  1980'de İSTANBUL'a gitti;\tI'LL we'Ve ’dir\n\n  f(x):\r\n  'naïve' 12345 ½²  🙂‍🚀\x00 \u00a0é\u0301  "
-)
-
-# Unassigned code points are left out: libraries know different versions of Unicode.
-texts = st.text(
-    st.one_of(
-        st.sampled_from(list("'’ \n\r\tsStTdDlLeErRvVmMğİıaZ019/.,_$½²é\u0301🙂\u00a0")),
-        st.characters(exclude_categories=("Cs", "Cn")),
-    )
-)
 
 
-def pieces(split: Split, text: str) -> list[str]:
-    file = {"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {}, "merges": []}}
-    cutter = tokenizers.Tokenizer.from_str(json.dumps(file | {"pre_tokenizer": pre_tokenizer(split)})).pre_tokenizer
-    return [token_bytes(piece).decode() for piece, _ in cutter.pre_tokenize_str(text)]
+def pieces(split: Rule, text: str) -> list[str]:
+    data, _ = buffers([text])
+    ends = np.zeros(len(data) + 1, np.int64)
+    count = piece_ends(data, 0, len(data), character_classes(), RULES[split], ends[1:])
+    return [data[begin:end].tobytes().decode() for begin, end in itertools.pairwise(ends[: count + 1])]
 
 
 def expected(split: Split, text: str) -> list[str]:
@@ -43,37 +35,52 @@ def expected(split: Split, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("split", SPLITS)
+@settings(max_examples=400)
 @given(text=texts)
-def test_pieces_are_those_of_the_regex_module_and_make_up_the_text(split: Split, text: str):
-    found = pieces(split, text)
+def test_pieces_are_those_of_the_regex_module(split: Split, text: str):
+    assert pieces(split, text) == expected(split, text)
+
+
+@settings(max_examples=400)
+@given(text=texts)
+def test_bert_pieces_are_those_of_the_library_with_the_white_space_between_them(text: str):
+    found = pieces("bert", text)
     assert "".join(found) == text
-    assert found == expected(split, text)
+    expected = [piece for piece, _ in tokenizers.pre_tokenizers.BertPreTokenizer().pre_tokenize_str(text)]
+    assert [piece for piece in found if not regex.fullmatch(r"\s+", piece)] == expected
 
 
-def test_cl100k_and_o200k_are_the_rules_transformers_knows():
-    theirs = pytest.importorskip("transformers.integrations.gguf.gguf_tokenizer_mapping").GGUF_PRE_TOKENIZER_SPLITS
-    assert PATTERNS["cl100k"] == theirs["llama-bpe"]
-    assert PATTERNS["o200k"] == theirs["gpt-4o"]
+def test_every_code_point_is_punctuation_where_bert_cuts_at_it():
+    cutter = tokenizers.pre_tokenizers.BertPreTokenizer()
+    points = [point for point in range(0x110000) if not 0xD800 <= point < 0xE000]
+    found = cutter.pre_tokenize_str("a".join(map(chr, points)))
+    cut = {piece for piece, _ in found if len(piece) == 1 and piece != "a"}
+    table = character_classes()
+    assert cut == {chr(point) for point in points if table[point] & PUNCTUATION}
 
 
-def test_a_turkish_suffix_stays_whole():
-    assert pieces("gpt2", "Ali'den") == ["Ali", "'d", "en"]
-    assert pieces("turkish-safe", "Ali'den Ayşe’ye 1980'de") == ["Ali", "'den", " Ayşe", "’ye", " 1980", "'de"]
-    assert "".join(pieces("turkish-safe", TRICKY)) == TRICKY
+def test_a_piece_is_looked_for_in_its_own_row_alone():
+    data, offsets = buffers(["ab  ", "cd"])
+    ends = np.zeros(8, np.int64)
+    count = piece_ends(data, 0, offsets[1], character_classes(), RULES["gpt2"], ends)
+    assert ends[:count].tolist() == [2, 4]  # the second row's letter does not claim the space
 
 
-def test_every_digit_stands_by_itself():
-    assert pieces("digits", "yıl 2024!") == ["yıl", " ", "2", "0", "2", "4", "!"]
+def test_every_code_point_has_the_class_that_the_regex_module_gives_it():
+    from tezgah.tokenizer import classes
 
-
-def test_whitespace_keeps_punctuation_with_its_word():
-    assert pieces("whitespace", "f(x),  y\n") == ["f(x),", " ", " y", "\n"]
-
-
-def test_byte_characters_are_those_of_the_library():
-    assert sorted(BYTE_CHARACTERS) == sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
-    cutter = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    for byte in range(256):
-        text = bytes([byte]).decode("latin-1")
-        spelled = "".join(piece for piece, _ in cutter.pre_tokenize_str(text))
-        assert spelled == "".join(BYTE_CHARACTERS[each] for each in text.encode())
+    table = character_classes()
+    kinds = {
+        r"\p{L}": classes.ANY_LETTER,
+        r"\p{N}": classes.NUMBER,
+        r"\s": classes.ANY_SPACE,
+        r"\p{M}": classes.MARK,
+        r"[\p{Lu}\p{Lt}]": classes.UPPER,
+        r"\p{Ll}": classes.LOWER,
+        r"[\r\n]": classes.LINE_END,
+    }
+    everything = "".join(chr(point) for point in range(0x110000) if not 0xD800 <= point < 0xE000)
+    for pattern, kind in kinds.items():
+        held = np.zeros(0x110000, bool)
+        held[[ord(character) for character in regex.findall(pattern, everything)]] = True
+        assert np.array_equal(held, table & kind != 0), pattern

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tezgah.errors import InputError
-from tezgah.tokenizer import tokenizer as module
+from tezgah.tokenizer import texts as text_module
 from tezgah.tokenizer.settings import Split
 from tezgah.tokenizer.tokenizer import Tokenizer
 
@@ -82,7 +82,7 @@ def test_training_gives_the_vocabulary_and_merges_of_the_library(source_lines: l
         show_progress=False,
     )
     theirs.train_from_iterator(source_lines, trainer)
-    ours = json.loads(Tokenizer.train(source_lines, vocab_size=600).json)
+    ours = json.loads(Tokenizer.train(source_lines, vocab_size=600, split="gpt2").json)
     expected = json.loads(theirs.to_str())
     assert ours["model"] == expected["model"]
     assert ours["added_tokens"] == expected["added_tokens"]
@@ -105,6 +105,8 @@ def test_training_twice_gives_the_same_file_and_any_container_of_texts_will_do(s
         iter(lines),
         pa.array(lines),
         pa.array(lines, pa.large_string()),
+        pa.array(lines, pa.string_view()),
+        pa.array(lines).dictionary_encode(),
         pa.chunked_array([lines[:100], lines[100:]]),
         [pa.array(lines[:7]), pa.array(lines[7:])],
         [batch.slice(0, 300), batch.slice(300)],
@@ -193,7 +195,7 @@ def test_a_batch_is_its_texts_one_after_another_whatever_the_container(
     assert (str(ids.dtype), str(offsets.dtype), offsets.size) == ("int32", "int64", len(lines) + 1)
     for row, line in enumerate(lines):
         assert np.array_equal(ids[offsets[row] : offsets[row + 1]], trained.encode(line))
-    monkeypatch.setattr(module, "CHUNK_CHARACTERS", 100)
+    monkeypatch.setattr(text_module, "CHUNK_BYTES", 100)
     for texts in (lines, pa.array(lines), pa.chunked_array([lines[:5], lines[5:]])):
         again, same = trained.encode_batch(texts)
         assert np.array_equal(ids, again)
@@ -292,6 +294,9 @@ def test_an_error_of_the_texts_comes_through_training():
         (pa.array(["a", None]), "row 1 is null"),
         ([b"bytes"], "row 0 is bytes"),
         (pa.table({"content": ["a"]}), "no column 'text'; it has: content"),
+        (pa.array([b"fine", b"caf\xe9"]).view(pa.string()), "not UTF-8"),
+        (pa.array([1, 2]), "an Arrow array of int64, not of strings"),
+        (pa.array([b"a"]), "an Arrow array of binary, not of strings"),
         (["fine", "\udcff"], "half of a surrogate pair"),
     ],
 )

@@ -61,6 +61,9 @@ MEASURES = {
     "tokens_per_word": 2.11,
     "words_continued": 0.404,
     "vocabulary_used": 0.9127,
+    "vocabulary_rare": 0.2204,
+    "tokens_unknown": 0.0,
+    "tokens_partial": 0.0004,
     "longest_tokens": ["                                ", "--------", "NotImplementedError"],
 }
 VERSIONS = {"format": 1, "python": "3.11.7", "platform": "Linux-6", "packages": {"torch": "2.13.0", "numpy": "2.3.1"}}

@@ -1,14 +1,15 @@
 """From sources to documents: picks the reader of each file by its name."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import PurePosixPath
 
 import pyarrow as pa
 
+from tezgah.console import warn
 from tezgah.corpus.columns import KeptColumns
 from tezgah.corpus.hub import read_dataset
-from tezgah.corpus.inputs import InputFile, Source
+from tezgah.corpus.inputs import InputFile, Source, list_sources
 from tezgah.corpus.json_rows import JsonRows, looks_like_rows
 from tezgah.corpus.settings import CorpusSettings
 from tezgah.corpus.tables import TableRows
@@ -37,6 +38,20 @@ def read_documents(
                 rows = json_rows if kind == "json" else table_rows
                 for file in files:
                     yield from rows.read(file, advance)
+
+
+def read_sources(
+    names: Iterable[str], advance: Callable[[float], None] = lambda size_bytes: None
+) -> Iterator[pa.RecordBatch]:
+    """All documents of files, folders and globs, as a recipe that names them and no other setting would read them.
+
+    What could not be read as text is said at the end.
+    """
+    settings = CorpusSettings(source=tuple(names))
+    tally = Tally(settings)
+    yield from read_documents(list_sources(settings), settings, KeptColumns(settings), tally, advance)
+    for reason, dropped in tally.dropped.items():
+        warn(f"texts left out as {reason}: {dropped.texts:,} ({', '.join(dict.fromkeys(dropped.examples))})")
 
 
 def kind_of(file: InputFile, text_column: str) -> str:

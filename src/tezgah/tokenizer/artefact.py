@@ -5,18 +5,32 @@ behind the user's back (truncation, padding, random dropout of merges) is taken 
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from tezgah.errors import InputError
 from tezgah.files import read_json
-from tezgah.tokenizer.pretokenize import pre_tokenizer
+from tezgah.tokenizer.patterns import pre_tokenizer
 from tezgah.tokenizer.settings import Split
 
 SEPARATOR = "<|endoftext|>"
 COMMON_SEPARATORS = (SEPARATOR, "</s>", "[SEP]")
+HEAD_BYTES = 4_096  # of a .json file: `tokenizers` writes version, truncation, padding, added_tokens first
+BYTE_LEVEL_DECODER = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+UNKNOWN = "<|unknown|>"  # of our vocabularies of characters
+ROLES = (
+    ("unk_token", UNKNOWN),
+    ("unk_token", "[UNK]"),
+    ("sep_token", "[SEP]"),
+    ("pad_token", "[PAD]"),
+    ("cls_token", "[CLS]"),
+    ("mask_token", "[MASK]"),
+)
 VOCABULARY_AND_MERGES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
 
 
@@ -36,9 +50,14 @@ class AddedToken(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """The entries of a vocabulary: with their ids, or in their order with scores (Unigram)."""
+    """The entries of a vocabulary, with their ids or in their order with scores (Unigram), and how they are written."""
 
     vocab: dict[str, int] | list[tuple[str, float]]
+    unk_token: str | None = None  # what becomes of text that no entry covers
+    unk_id: int | None = None  # the same in a Unigram
+    byte_fallback: bool | None = False  # such text becomes <0xNN>, one a byte, where the vocabulary has these
+    continuing_subword_prefix: str | None = None  # of an entry that begins inside a word
+    end_of_word_suffix: str | None = None
 
 
 class File(msgspec.Struct, frozen=True):
@@ -54,36 +73,69 @@ class File(msgspec.Struct, frozen=True):
         ids = dict(vocab) if isinstance(vocab, dict) else {token: rank for rank, (token, _) in enumerate(vocab)}
         return ids | {token.content: token.id for token in self.added_tokens}
 
+    def unknown_id(self) -> int | None:
+        """The id of text that no entry covers; None where there is none."""
+        return self.model.unk_id if self.model.unk_token is None else self.ids().get(self.model.unk_token)
+
     def is_byte_level(self) -> bool:
         """Whether the strings of the vocabulary stand for bytes, as in `bytelevel.py`."""
         decoder = self.decoder or {}
         return "ByteLevel" in [part.get("type") for part in (decoder, *decoder.get("decoders", ()))]
 
 
-def byte_level_bpe(vocab: dict[str, int], merges: list[tuple[str, str]], split: Split, separator: str) -> str:
+def byte_level_bpe(
+    vocab: dict[str, int],
+    merges: list[tuple[str, str]],
+    split: Split,
+    separator: str,
+    normalizer: dict[str, Any] | None = None,
+) -> str:
     """The text of the `tokenizer.json` of a byte-level BPE."""
+    return tokenizer_json(
+        model=bpe_model(vocab, merges),
+        special={separator: vocab[separator]},
+        normalizer=normalizer,
+        pre_tokenizer=pre_tokenizer(split),
+        decoder=BYTE_LEVEL_DECODER,
+    )
+
+
+def bpe_model(vocab: dict[str, int], merges: list[tuple[str, str]], unknown: str | None = None) -> dict[str, Any]:
+    """The `model` entry of a BPE, its vocabulary by id."""
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": unknown,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": False,
+        "vocab": dict(sorted(vocab.items(), key=lambda entry: entry[1])),
+        "merges": [list(merge) for merge in merges],
+    }
+
+
+def tokenizer_json(
+    model: dict[str, Any],
+    special: dict[str, int],
+    normalizer: dict[str, Any] | None,
+    pre_tokenizer: dict[str, Any],
+    decoder: dict[str, Any],
+    post_processor: dict[str, Any] | None = None,
+) -> str:
+    """The text of a `tokenizer.json` of these parts and special tokens."""
     return _text(
         {
             "version": "1.0",
             "truncation": None,
             "padding": None,
-            "added_tokens": [_special(vocab[separator], separator)],
-            "normalizer": None,
-            "pre_tokenizer": pre_tokenizer(split),
-            "post_processor": None,
-            "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
-            "model": {
-                "type": "BPE",
-                "dropout": None,
-                "unk_token": None,
-                "continuing_subword_prefix": None,
-                "end_of_word_suffix": None,
-                "fuse_unk": False,
-                "byte_fallback": False,
-                "ignore_merges": False,
-                "vocab": dict(sorted(vocab.items(), key=lambda entry: entry[1])),
-                "merges": [list(merge) for merge in merges],
-            },
+            "added_tokens": [_special(token_id, content) for content, token_id in special.items()],
+            "normalizer": normalizer,
+            "pre_tokenizer": pre_tokenizer,
+            "post_processor": post_processor,
+            "decoder": decoder,
+            "model": model,
         }
     )
 
@@ -105,9 +157,46 @@ def read_artefact(path: Path) -> Artefact:
     )
 
 
+def holds_tokenizer(path: Path) -> bool:
+    """Whether `path` is meant as a tokenizer: a `tokenizer.json`, by its name or its first keys, or a folder of one.
+
+    What it holds may still be damaged; `read_artefact` says so.
+    """
+    if os.path.isdir(path):  # unlike Path.is_dir, no error for a name that cannot be one
+        named = ("tokenizer.json", *(name for pair in VOCABULARY_AND_MERGES for name in pair))
+        return any((path / name).exists() for name in named)
+    if path.name == "tokenizer.json" or path.suffix != ".json" or not os.path.isfile(path):
+        return path.name == "tokenizer.json"
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return False  # whoever reads it as data says why it cannot be
+    return head.lstrip().startswith(b"{") and (b'"added_tokens"' in head or b'"truncation"' in head)
+
+
 def parse(text: str) -> File:
     """The looked-up parts of a `tokenizer.json` that was read before."""
     return msgspec.json.decode(text, type=File)
+
+
+def roles(text: str) -> dict[str, str]:
+    """The special tokens of a `tokenizer.json` that have BERT's names or are the unknown one, by their role."""
+    special = [token.content for token in parse(text).added_tokens if token.special]
+    return {role: name for role, name in ROLES if name in special}
+
+
+def merge_parts(merge: Any) -> tuple[str, str]:
+    """The two parts of a merge in a `tokenizer.json`; older files write them as one string."""
+    left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
+    return left, right
+
+
+def merge_ids(merges: list[Any], vocab: dict[str, int]) -> NDArray[np.int32]:
+    """Merges as the ids of left, right and both, (merges, 3)."""
+    pairs = [merge_parts(merge) for merge in merges]
+    rows = [(vocab[left], vocab[right], vocab[left + right]) for left, right in pairs]
+    return np.array(rows, np.int32).reshape(-1, 3)
 
 
 def _read_tokenizer_json(path: Path, folder: Path) -> Artefact:
@@ -116,9 +205,24 @@ def _read_tokenizer_json(path: Path, folder: Path) -> Artefact:
         file = msgspec.convert(data, File)
     except msgspec.ValidationError as error:
         raise InputError(f"{path}: not a tokenizer.json ({error}). Restore the file, or train it anew.") from error
+    _check_ids(file, path)
     separator = _separator(file, folder)
     changed = _made_exact(data, file, separator)
     return Artefact(path.read_text("utf-8") if changed == data else _text(changed), separator)
+
+
+def _check_ids(file: File, path: Path) -> None:
+    """Refuse a token with two ids, and an id with two tokens: encoding and decoding would disagree."""
+    vocab = file.model.vocab
+    ids = dict(vocab) if isinstance(vocab, dict) else {}
+    pairs = [*ids.items(), *((token.content, token.id) for token in file.added_tokens)]
+    holders: dict[int, str] = {}
+    mend = "Restore the file, or train it anew."
+    for content, token_id in pairs:
+        if ids.setdefault(content, token_id) != token_id:
+            raise InputError(f"{path}: {content!r} has two ids, {ids[content]:,} and {token_id:,}. {mend}")
+        if holders.setdefault(token_id, content) != content:
+            raise InputError(f"{path}: {holders[token_id]!r} and {content!r} have the same id, {token_id:,}. {mend}")
 
 
 def _made_exact(data: dict[str, Any], file: File, separator: str) -> dict[str, Any]:

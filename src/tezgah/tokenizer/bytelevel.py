@@ -13,6 +13,7 @@ def _byte_characters() -> tuple[str, ...]:
 
 
 BYTE_CHARACTERS = _byte_characters()
+UTF8_BYTES = (*range(0xC0), *range(0xC2, 0xF5))  # the others are in no UTF-8 text, and some vocabularies lack them
 CHARACTER_BYTES = {character: byte for byte, character in enumerate(BYTE_CHARACTERS)}
 
 

@@ -1,7 +1,10 @@
-"""A tokenizer: text to ids and back, exactly, with one token that no text can spell."""
+"""A tokenizer: text to ids and back, exactly if it is over bytes, with one token that no text can spell."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,17 +12,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tezgah.console import warn
+from tezgah.cores import available_cores
 from tezgah.errors import InputError
 from tezgah.files import write_json, write_text
-from tezgah.tokenizer.artefact import SEPARATOR, Artefact, byte_level_bpe, parse, read_artefact
-from tezgah.tokenizer.bytelevel import token_bytes
-from tezgah.tokenizer.engine import Encoder, train_bpe
-from tezgah.tokenizer.settings import Split
-from tezgah.tokenizer.texts import strings
-
-SMALLEST_VOCABULARY = 257  # the separator and the 256 bytes
-UTF8_BYTES = {bytes([each]) for each in (*range(0xC0), *range(0xC2, 0xF5))}  # the others are in no UTF-8 text
-CHUNK_CHARACTERS = 4_000_000  # encoded at once: the engine holds about 50 bytes a character meanwhile
+from tezgah.tokenizer.artefact import Artefact, parse, read_artefact, roles
+from tezgah.tokenizer.bytelevel import UTF8_BYTES, token_bytes
+from tezgah.tokenizer.compiled import compilation_told
+from tezgah.tokenizer.count import Words
+from tezgah.tokenizer.engine import Encoder
+from tezgah.tokenizer.extend import extend
+from tezgah.tokenizer.learn import learn, learn_from_words
+from tezgah.tokenizer.settings import Algorithm, Normalization, Split
+from tezgah.tokenizer.special import Rows
+from tezgah.tokenizer.stream import text_of_bytes, text_of_ids
+from tezgah.tokenizer.texts import Chunk, utf8
 
 
 class Tokenizer:
@@ -34,8 +40,14 @@ class Tokenizer:
         self.json = artefact.text
         self.hash = hashlib.sha256(artefact.text.encode()).hexdigest()
         self.separator = artefact.separator
-        self._encoder = Encoder(artefact.text)
+        self._encoder = Encoder(artefact.text, available_cores())
         vocabulary = self._encoder.vocabulary()
+        for added in file.added_tokens:
+            if vocabulary.get(added.content) != added.id:
+                raise ValueError(
+                    f"the added token {added.content!r} is stated to have the id {added.id}, which its place after "
+                    f"the vocabulary does not give it: {vocabulary.get(added.content)}"
+                )
         self.separator_id = vocabulary[artefact.separator]
         self.vocab_size = max(vocabulary.values()) + 1
         self._bytes: list[bytes | None] | None = None
@@ -47,27 +59,50 @@ class Tokenizer:
                 self._bytes[added.id] = added.content.encode()
 
     @classmethod
-    def train(cls, texts: Iterable[Any], vocab_size: int = 8192, split: Split = "gpt2") -> Self:
-        """A byte-level BPE learned from texts: strings, Arrow string arrays, or batches with a `text` column.
+    def train(
+        cls,
+        texts: Iterable[Any],
+        vocab_size: int = 8192,
+        split: Split = "turkish-safe",
+        algorithm: Algorithm = "bpe",
+        normalize: Normalization = "none",
+    ) -> Self:
+        """A tokenizer learned from texts: strings, Arrow string arrays, or batches with a `text` column.
 
-        The same texts give the same tokenizer. Raises InputError when they support fewer ids than asked.
+        The same texts give the same tokenizer ("unigram" excepted). WordPiece cuts words in BERT's way, whatever
+        the split. "characters" has at most `vocab_size` ids, "bytes" always 257. Raises InputError where the
+        others find fewer ids than asked, or a vocabulary has no room for its alphabet.
 
         >>> tokenizer = Tokenizer.train(["su su su"], vocab_size=259)
         >>> tokenizer.decode(tokenizer.encode("su sus"))
         'su sus'
+        >>> turkish = Tokenizer.train(["IŞIK"], algorithm="characters", normalize="lowercase-turkish")
+        >>> turkish.decode(turkish.encode("IŞIK"))
+        'ışık'
         """
-        if vocab_size < SMALLEST_VOCABULARY:
-            raise InputError(
-                f"tokenizer.vocab_size: {vocab_size:,} is too small: {SEPARATOR} and the 256 bytes take "
-                f"{SMALLEST_VOCABULARY}. Set it to {SMALLEST_VOCABULARY} or more."
-            )
-        vocab, merges = train_bpe(strings(texts), vocab_size, split, SEPARATOR)
-        if len(vocab) < vocab_size:
-            raise InputError(
-                f"tokenizer.vocab_size: {vocab_size:,} cannot be reached: the training texts support {len(vocab):,} "
-                f"ids. Set it to {len(vocab):,} or less, or add text."
-            )
-        return cls(Artefact(byte_level_bpe(vocab, merges, split, SEPARATOR), SEPARATOR))
+        with compilation_told():
+            return cls(learn(utf8(texts), vocab_size, split, algorithm, normalize))
+
+    @classmethod
+    def from_words(
+        cls,
+        words: Words,
+        vocab_size: int,
+        split: Split,
+        algorithm: Algorithm = "bpe",
+        normalize: Normalization = "none",
+    ) -> Self:
+        """The same from words that `learn.count` counted before for the same split, algorithm and normalization."""
+        with compilation_told():
+            return cls(learn_from_words(words, vocab_size, split, algorithm, normalize))
+
+    def extend(self, texts: Iterable[Any], add: int) -> "Tokenizer":
+        """A tokenizer with every id and merge of this one and up to `add` new tokens, learned from texts.
+
+        Raises InputError where this is no BPE, or one whose merges cannot go on (`extend.py`).
+        """
+        with compilation_told():
+            return Tokenizer(Artefact(extend(self.json, utf8(texts), add, available_cores()), self.separator))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -79,29 +114,41 @@ class Tokenizer:
         except ValueError as error:
             raise InputError(f"{path}: not a usable tokenizer ({error}). Restore it, or train it anew.") from error
         if tokenizer._bytes is not None:
-            held = {token for token in tokenizer._bytes if token is not None and len(token) == 1}
-            if missing := UTF8_BYTES - held:
+            held = {token[0] for token in tokenizer._bytes if token is not None and len(token) == 1}
+            if missing := set(UTF8_BYTES) - held:
                 warn(f"{path}: the vocabulary lacks {len(missing)} of UTF-8's bytes; text that has them loses them.")
+        if holes := tokenizer.vocab_size - len(set(tokenizer._encoder.vocabulary().values())):
+            warn(f"{path}: {holes:,} of its {tokenizer.vocab_size:,} ids have no token; they are decoded to nothing.")
         return tokenizer
 
-    def encode(self, text: str) -> NDArray[np.int32]:
-        """The ids of a text, (tokens,). No separator is added, and none is found in the text."""
-        return self.encode_batch([text])[0]
+    def encode(self, text: str, *, allow_special: bool = False) -> NDArray[np.int32]:
+        """The ids of a text, (tokens,). No separator is added, and none is found in the text.
 
-    def encode_batch(self, texts: Iterable[Any]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        `allow_special` makes special tokens of the text that spells them: only for text that you wrote yourself.
+        """
+        return self.encode_batch([text], allow_special=allow_special)[0]
+
+    def encode_batch(
+        self, texts: Iterable[Any], *, allow_special: bool = False
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The ids of many texts in one array, and where each text's begin and the last's end.
 
         Returns ids, (tokens,), and offsets, (rows + 1,): text i is ids[offsets[i]:offsets[i + 1]].
         """
-        chunks = [self._encoder.encode(chunk) for chunk in _chunks(strings(texts))]
-        ids = np.concatenate([ids for ids, _ in chunks] or [np.empty(0, np.int32)])  # (tokens,)
-        counts = np.concatenate([counts for _, counts in chunks] or [np.empty(0, np.int64)])  # (rows,)
-        if (ids == self.separator_id).any():
+        parts, ends, total = [np.empty(0, np.int32)], [np.zeros(1, np.int64)], 0
+        encode = self._encoder.encode_special if allow_special else self._encoder.encode
+        with compilation_told():
+            for part, row_ends in _two_at_once(encode, utf8(texts)):
+                parts.append(part)
+                ends.append(row_ends + total)
+                total += part.size
+        ids = np.concatenate(parts)  # (tokens,)
+        if not allow_special and (ids == self.separator_id).any():
             raise InputError(
                 f"a text spells {self.separator!r}, and this tokenizer's own rules turn it into the separator. "
                 "Take it out of the text, or use another tokenizer."
             )
-        return ids, np.concatenate([[0], counts.cumsum()])
+        return ids, np.concatenate(ends)
 
     def decode(self, ids: ArrayLike) -> str:
         """The text of ids; bytes that are no UTF-8 become U+FFFD, the separator is spelled out."""
@@ -109,12 +156,30 @@ class Tokenizer:
 
     def decode_bytes(self, ids: ArrayLike) -> bytes:
         """The exact bytes of ids."""
-        wanted = np.asarray(ids, dtype=np.int64).ravel().tolist()
-        if unknown := [each for each in wanted if not 0 <= each < self.vocab_size]:
-            raise InputError(f"id {unknown[0]:,} is not in the vocabulary of {self.vocab_size:,} ids.")
+        wanted = [self._known(each) for each in np.asarray(ids, dtype=np.int64).ravel().tolist()]
         if self._bytes is None:
             return self._encoder.decode(wanted).encode()
         return b"".join([self._bytes[each] or b"" for each in wanted])  # an id that no token has is nothing
+
+    def decode_stream(self, ids: Iterable[int]) -> Iterator[str]:
+        """The text of ids piece by piece, as they come; what is half a character waits for its rest.
+
+        The pieces put together are `decode` of all the ids.
+
+        >>> tokenizer = Tokenizer.train(["su"], vocab_size=257)
+        >>> list(tokenizer.decode_stream(tokenizer.encode("köy")))
+        ['k', 'ö', 'y']
+        """
+        known = (self._known(int(each)) for each in ids)
+        if self._bytes is None:
+            return text_of_ids(known, self._encoder.decode, self._encoder.is_byte)
+        held = self._bytes
+        return text_of_bytes(held[each] or b"" for each in known)
+
+    def _known(self, token_id: int) -> int:
+        if not 0 <= token_id < self.vocab_size:
+            raise InputError(f"id {token_id:,} is not in the vocabulary of {self.vocab_size:,} ids.")
+        return token_id
 
     def save(self, folder: str | Path, model_max_length: int | None = None) -> None:
         """Write `tokenizer.json` and the `tokenizer_config.json` that `transformers` needs to open it.
@@ -128,21 +193,25 @@ class Tokenizer:
             "bos_token": self.separator,
             "eos_token": self.separator,
             "clean_up_tokenization_spaces": False,
+            **roles(self.json),
         }
         if model_max_length is not None:
             config["model_max_length"] = model_max_length
         write_json(folder / "tokenizer_config.json", config)
 
 
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Lists of texts of about CHUNK_CHARACTERS together."""
-    chunk: list[str] = []
-    characters = 0
-    for text in texts:
-        chunk.append(text)
-        characters += len(text)
-        if characters >= CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
+def _two_at_once(encode: Callable[..., Rows], chunks: Iterable[Chunk]) -> Iterator[Rows]:
+    """What `encode` makes of each chunk, in order; no thread waits for the last of a chunk before the next begins."""
+    chunks = iter(chunks)
+    ahead = list(islice(chunks, 2))
+    if len(ahead) < 2:
+        yield from (encode(*chunk) for chunk in ahead)
+        return
+    with ThreadPoolExecutor(2) as pool:
+        running: deque[Future[Rows]] = deque()
+        for chunk in chain(ahead, chunks):
+            running.append(pool.submit(encode, *chunk))
+            if len(running) > 2:
+                yield running.popleft().result()
+        for job in running:
+            yield job.result()

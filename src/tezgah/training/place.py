@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from tezgah.console import warn
+from tezgah.cores import available_cores
 from tezgah.errors import InputError
 from tezgah.training.settings import TrainSettings
 
@@ -61,7 +62,7 @@ def choose_place(settings: TrainSettings, local_rank: int = 0) -> Place:
     if kind not in here:
         raise InputError(f'[train] device = "{kind}": there is none here. Use "auto" or "cpu".')
     device = torch.device(kind, local_rank) if kind == "cuda" else torch.device(kind)
-    threads = settings.threads or _usable_cores()
+    threads = settings.threads or available_cores()
     torch.set_num_threads(threads)
     low = settings.precision == "bf16" or (settings.precision == "auto" and multiplies_bf16_faster(kind))
     return Place(device, torch.bfloat16 if low else None, threads, settings.compile and _compiles(kind))
@@ -71,12 +72,6 @@ def devices() -> tuple[str, ...]:
     """The kinds of device that are here, the best first."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     return tuple(kind for kind, is_there in there.items() if is_there)
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # what this process may use, where the system tells
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def multiplies_bf16_faster(kind: str) -> bool:
