@@ -8,13 +8,13 @@ import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.tokenizer.test_pretokenize import expected
 from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS, token_bytes
 from tezgah.tokenizer.patterns import PATTERNS, pre_tokenizer, split_of
 from tezgah.tokenizer.settings import Split
 
 regex: Any = pytest.importorskip("regex")
 
-GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"  # Radford et al., encoder.py
 SPLITS: tuple[Split, ...] = ("gpt2", "cl100k", "o200k", "whitespace", "digits", "turkish-safe")
 TRICKY = (
     "Ali'den  1980'de İSTANBUL'a gitti;\tI'LL we'Ve ’dir\n\n  f(x):\r\n  'naïve' 12345 ½²  🙂‍🚀\x00 \u00a0é\u0301  "
@@ -33,13 +33,6 @@ def pieces(split: Split, text: str) -> list[str]:
     file = {"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {}, "merges": []}}
     cutter = tokenizers.Tokenizer.from_str(json.dumps(file | {"pre_tokenizer": pre_tokenizer(split)})).pre_tokenizer
     return [token_bytes(piece).decode() for piece, _ in cutter.pre_tokenize_str(text)]
-
-
-def expected(split: Split, text: str) -> list[str]:
-    if split == "digits":
-        return [piece for part in regex.split(r"(\p{N})", text) for piece in regex.findall(GPT2, part)]
-    found: list[str] = regex.findall(GPT2 if split == "gpt2" else PATTERNS[split], text)
-    return found
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -89,10 +89,8 @@ def suffix(text, i, end, either_case):
 
 
 @inlined
-def gpt2(text, i, end, classes):
-    after = suffix(text, i, end, False)
-    if after > i:
-        return after
+def word(text, i, end, classes):
+    r"""` ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`."""
     j = i + 1 if text[i] == BLANK and i + 1 < end else i
     what = kind(text, j, classes)
     if what & ANY_LETTER:
@@ -105,6 +103,14 @@ def gpt2(text, i, end, classes):
 
 
 @inlined
+def gpt2(text, i, end, classes):
+    after = suffix(text, i, end, False)
+    if after > i:
+        return after
+    return word(text, i, end, classes)
+
+
+@inlined
 def turkish_safe(text, i, end, classes):
     mark = 0
     if text[i] == APOSTROPHE:
@@ -113,15 +119,7 @@ def turkish_safe(text, i, end, classes):
         mark = 3
     if mark and i + mark < end and kind(text, i + mark, classes) & ANY_LETTER:
         return run(text, i + mark, end, classes, ANY_LETTER)
-    j = i + 1 if text[i] == BLANK and i + 1 < end else i
-    what = kind(text, j, classes)
-    if what & ANY_LETTER:
-        return run(text, j, end, classes, ANY_LETTER)
-    if what & NUMBER:
-        return run(text, j, end, classes, NUMBER)
-    if not what & ANY_SPACE:
-        return run_of_others(text, j, end, classes, NO_WORD)
-    return space(text, i, end, classes)
+    return word(text, i, end, classes)
 
 
 @inlined
