@@ -56,6 +56,12 @@ def test_a_word_is_cut_between_characters_where_it_is_too_long():
         word.decode()
 
 
+def test_a_text_without_a_space_is_read_once():
+    # Read to its end for every word of 4,096 bytes, these 30 MB would be 100 GB: minutes.
+    words = count_texts([buffers(["x" * 30_000_000])], "gpt2", threads=1)
+    assert counts(words) == {b"x" * LONGEST_WORD: 7_324, b"x" * (30_000_000 % LONGEST_WORD): 1}
+
+
 def test_a_count_beyond_32_bits_is_exact():
     table = WordTable()
     arena, starts = buffers(["bir", "iki"])

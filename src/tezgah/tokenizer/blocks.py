@@ -16,6 +16,7 @@ from tezgah.tokenizer.pretokenize import BERT, piece_end
 from tezgah.tokenizer.runs import kind, run
 from tezgah.tokenizer.wordtable import first_bytes, hash_of, last_bytes
 
+AHEAD = 8  # bytes; more than any rule looks beyond a word
 WORDS = 256  # of a block: its arrays stay in the first cache
 
 
@@ -53,7 +54,8 @@ def fill(block, text, offsets, row, at, last_row, classes, split, longest, table
                 continue
             if count == WORDS:
                 return count, row, at
-            after = piece_end(text, at, end, classes, split)
+            # No further than shows that a word is too long: a line without a space would be read again and again.
+            after = piece_end(text, at, min(end, at + longest + AHEAD), classes, split)
             if after - at > longest:
                 after = at + longest
                 while text[after] & 0xC0 == 0x80:
