@@ -24,7 +24,7 @@ from tezgah.tokenizer.wordtable import VALUE, WORD, enter, find, has_room, rebui
 
 LONGEST_WORD = 1 << 24  # bytes; a longer piece is cut, for merging needs about 40 bytes of memory for each of its own
 REMEMBERED = 128  # bytes; longer words hardly come twice
-SLOTS = 1 << 20  # of a full memory, 32 MB: half of them are words
+SLOTS = 1 << 20  # of a full memory, 32 MB: three fifths of them are words
 SHORT = 64  # bytes; up to here searching all pairs anew for every merge costs less than a heap
 SHARE = 1 << 16  # bytes; a thread is not started for less
 
@@ -224,9 +224,8 @@ def encode_rows(text, offsets, row, at, last_row, classes, split, rules, memory,
                         ids[out + n] = memory.pool[value + n]
                 out += count
                 continue
-            if not has_room(memory.rows, memory.arena, memory.starts, memory.used[0], REMEMBERED) or memory.used[
-                1
-            ] + REMEMBERED > len(memory.pool):
+            has_ids_room = memory.used[1] + REMEMBERED <= len(memory.pool)
+            if not (has_ids_room and has_room(memory.rows, memory.arena, memory.starts, memory.used[0], REMEMBERED)):
                 return row, begin, out
             count = word_ids(text, begin, end, rules, ids, out, ranks, split)
             remember(memory, slot, text, begin, end, first, last, ids, out, count)

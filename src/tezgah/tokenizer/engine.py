@@ -89,13 +89,17 @@ class Encoder:
         return re.fullmatch("<0x[0-9A-F]{2}>", self._tokenizer.id_to_token(token_id) or "") is not None
 
     @cached_property
+    def _file(self) -> Any:
+        return json.loads(self._json)
+
+    @cached_property
     def _finding_special_tokens(self) -> tokenizers.Tokenizer:
         return tokenizers.Tokenizer.from_str(self._json)
 
     @cached_property
     def _specials(self) -> dict[bytes, int]:
         """The special tokens and their ids; empty where they have rules of their own about what is around them."""
-        added = json.loads(self._json)["added_tokens"]
+        added = self._file["added_tokens"]
         has_rules = any(token.get(rule) for token in added for rule in ("lstrip", "rstrip", "single_word"))
         if has_rules or len({token.get("normalized") for token in added}) > 1:
             return {}
@@ -103,15 +107,14 @@ class Encoder:
 
     @cached_property
     def _normalizer(self) -> Normalizer:
-        return Normalizer(json.loads(self._json).get("normalizer"))
+        return Normalizer(self._file.get("normalizer"))
 
     @cached_property
     def _ours(self) -> WordEncoder | CharacterEncoder | None:
         """Our engine with the file's rules, where it can follow them to the letter."""
-        file = json.loads(self._json)
-        if not all(token["special"] for token in file["added_tokens"]):
+        if not all(token["special"] for token in self._file["added_tokens"]):
             return None
-        model, cut = file["model"], file["pre_tokenizer"]
+        model, cut = self._file["model"], self._file["pre_tokenizer"]
         if model.get("type", "BPE") == "WordPiece":
             return _wordpiece(model, self._threads) if cut == {"type": "BertPreTokenizer"} else None
         if model.get("type", "BPE") != "BPE" or any(model.get(name) for name in UNKNOWN_TO_US):
