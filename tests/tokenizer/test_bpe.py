@@ -13,7 +13,7 @@ from tests.tokenizer.engine_texts import buffers
 from tezgah.tokenizer.bpe import Bpe, byte_segments, train
 from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS
 from tezgah.tokenizer.count import Words, count_texts
-from tezgah.tokenizer.encode import merge_words, pair_table
+from tezgah.tokenizer.word_ids import merge_words, pair_table
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "text"
 SEPARATOR = "<|endoftext|>"

@@ -19,12 +19,14 @@ from tezgah.tokenizer.artefact import merge_ids
 from tezgah.tokenizer.bpe import byte_segments, train
 from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS, UTF8_BYTES
 from tezgah.tokenizer.count import Words, without
-from tezgah.tokenizer.encode import Rules, WordEncoder, pair_table
+from tezgah.tokenizer.encode import WordEncoder
 from tezgah.tokenizer.longest import LONGEST_WORD, token_trees
 from tezgah.tokenizer.normalize import Normalizer
 from tezgah.tokenizer.patterns import is_character_rule, split_of
 from tezgah.tokenizer.plain import CharacterEncoder
+from tezgah.tokenizer.rows import Rows
 from tezgah.tokenizer.special import encode_around
+from tezgah.tokenizer.word_ids import Rules, pair_table
 
 Merge = tuple[str, str]
 
@@ -64,17 +66,13 @@ class Encoder:
         """Every token with its id, added tokens included."""
         return dict(self._tokenizer.get_vocab(with_added_tokens=True))
 
-    def encode(
-        self, text: NDArray[np.uint8], offsets: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def encode(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Rows:
         """Ids of rows text[offsets[r]:offsets[r + 1]] in one array, (tokens,), and where each row's end, (rows,)."""
         if self._ours:
             return self._ours.encode(*self._normalizer.chunk(text, offsets))
         return _encode_by(self._tokenizer, text, offsets)
 
-    def encode_special(
-        self, text: NDArray[np.uint8], offsets: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def encode_special(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Rows:
         """The same, with special tokens found in the text."""
         if self._ours and self._specials:
             return encode_around(self.encode, self._specials, text, offsets)
@@ -144,9 +142,7 @@ def _wordpiece(model: dict[str, Any], threads: int) -> WordEncoder | None:
     return WordEncoder(Rules(*token_trees(vocab, mark, unknown)), "bert", threads)
 
 
-def _encode_by(
-    library: tokenizers.Tokenizer, text: NDArray[np.uint8], offsets: NDArray[np.int64]
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _encode_by(library: tokenizers.Tokenizer, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Rows:
     """What the library makes of the rows."""
     texts = [text[begin:end].tobytes().decode() for begin, end in pairwise(offsets.tolist())]
     rows = [encoding.ids for encoding in library.encode_batch_fast(texts, add_special_tokens=False)]

@@ -18,11 +18,11 @@ from tezgah.tokenizer.artefact import merge_ids, merge_parts
 from tezgah.tokenizer.bpe import byte_segments, train
 from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS, CHARACTER_BYTES, UTF8_BYTES
 from tezgah.tokenizer.count import LONGEST_WORD, Words, count_texts, without
-from tezgah.tokenizer.encode import merge_words, pair_table
 from tezgah.tokenizer.merge import Segments
 from tezgah.tokenizer.normalize import Normalizer
 from tezgah.tokenizer.patterns import split_of
 from tezgah.tokenizer.texts import Chunk
+from tezgah.tokenizer.word_ids import merge_words, pair_table
 
 LONGEST_CHARACTERS = LONGEST_WORD // 4  # of a word counted through the library: a character has at most four bytes
 NOT_EXTENDED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges")

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = tuple[NDArray[np.int32], NDArray[np.int64]]  # ids of all rows, (tokens,), and where each row's end, (rows,)
+from tezgah.tokenizer.rows import Rows
 
 
 def encode_around(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tezgah.errors import InputError
 
 ARROW_ROWS = 256  # Python strings of an Arrow column alive at once
-CHUNK_BYTES = 1 << 22  # of text handed on at once; a longer text is a chunk of its own
+CHUNK_BYTES = 1 << 19  # of text handed on at once; a longer text is a chunk of its own
 
 Chunk = tuple[NDArray[np.uint8], NDArray[np.int64]]  # UTF-8, and where its rows end in it, (rows + 1,)
 
@@ -20,12 +20,17 @@ def utf8(texts: Iterable[Any]) -> Iterator[Chunk]:
 
     What is an Arrow array already is not copied. Raises InputError for what is no text.
     """
-    for data, ends in _buffers(texts):
-        first = 0
-        while first < len(ends) - 1:  # rows up to the first that ends beyond the chunk
-            last = max(first + 1, int(np.searchsorted(ends, ends[first] + CHUNK_BYTES, side="right")) - 1)
-            yield data, ends[first : last + 1]
-            first = last
+    if isinstance(texts, str):
+        raise InputError("texts: one string where many are expected. Put it in a list.")
+    if hasattr(texts, "schema"):
+        yield from utf8(_column(texts))
+    elif isinstance(texts, pa.ChunkedArray):
+        for array in texts.chunks:
+            yield from utf8(array)
+    elif isinstance(texts, pa.Array):
+        yield from _cut(_large_strings(texts))
+    else:
+        yield from _gathered(texts)
 
 
 def arrays(texts: Iterable[Any]) -> Iterator[Any]:
@@ -43,19 +48,18 @@ def buffers(array: Any) -> Chunk:
     return text, np.frombuffer(ends, np.int64)[array.offset : array.offset + len(array) + 1]
 
 
-def _buffers(texts: Iterable[Any]) -> Iterator[Chunk]:
-    """Texts as they are held: an Arrow array each, Python strings gathered up to a chunk."""
-    if isinstance(texts, str):
-        raise InputError("texts: one string where many are expected. Put it in a list.")
-    if hasattr(texts, "schema"):
-        yield from _buffers(_column(texts))
-    elif isinstance(texts, pa.ChunkedArray):
-        for chunk in texts.chunks:
-            yield from _buffers(chunk)
-    elif isinstance(texts, pa.Array):
-        yield buffers(_large_strings(texts))
-    else:
-        yield from _gathered(texts)
+def _cut(array: Any) -> Iterator[Chunk]:
+    """An array of large strings in chunks; whether one is valid UTF-8 is looked at when its turn comes."""
+    text, ends = buffers(array)
+    first = 0
+    while first < len(array):  # rows up to the first that ends beyond the chunk
+        last = max(first + 1, int(np.searchsorted(ends, ends[first] + CHUNK_BYTES, side="right")) - 1)
+        try:
+            array.slice(first, last - first).validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise InputError(_not_utf8(error)) from None
+        yield text, ends[first : last + 1]
+        first = last
 
 
 def _gathered(items: Iterable[Any]) -> Iterator[Chunk]:
@@ -72,7 +76,7 @@ def _gathered(items: Iterable[Any]) -> Iterator[Chunk]:
             yield _of_strings(gathered)
             gathered, size = [], 0
         if not isinstance(item, str):
-            yield from _buffers(item)
+            yield from utf8(item)
     if gathered:
         yield _of_strings(gathered)
 
@@ -90,7 +94,7 @@ def _of_strings(texts: list[str]) -> Chunk:
 
 
 def _large_strings(array: Any) -> Any:
-    """An Arrow array as large strings, checked."""
+    """An Arrow array as large strings, none of them null."""
     kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
         raise InputError(f"texts: an Arrow array of {array.type}, not of strings.")
@@ -99,9 +103,9 @@ def _large_strings(array: Any) -> Any:
         raise InputError(_not_a_text(row, None))
     try:
         strings_of = array.cast(pa.large_string())
-        strings_of.validate(full=True)
+        strings_of.validate()
     except pa.ArrowInvalid as error:
-        raise InputError(f"texts: not UTF-8 ({error}). Decode the input as UTF-8 with errors='replace'.") from None
+        raise InputError(_not_utf8(error)) from None
     return strings_of
 
 
@@ -144,6 +148,10 @@ def _checked(items: list[Any], start: int) -> Iterator[str]:
         if not isinstance(item, str):
             raise InputError(_not_a_text(row, item))
         yield item
+
+
+def _not_utf8(error: pa.ArrowInvalid) -> str:
+    return f"texts: not UTF-8 ({error}). Decode the input as UTF-8 with errors='replace'."
 
 
 def _not_a_text(row: int, item: object) -> str:

@@ -1,10 +1,7 @@
 """A tokenizer: text to ids and back, exactly if it is over bytes, with one token that no text can spell."""
 
 import hashlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,10 +19,10 @@ from tezgah.tokenizer.count import Words
 from tezgah.tokenizer.engine import Encoder
 from tezgah.tokenizer.extend import extend
 from tezgah.tokenizer.learn import learn, learn_from_words
+from tezgah.tokenizer.rows import Rows, gathered, in_order
 from tezgah.tokenizer.settings import Algorithm, Normalization, Split
-from tezgah.tokenizer.special import Rows
 from tezgah.tokenizer.stream import text_of_bytes, text_of_ids
-from tezgah.tokenizer.texts import Chunk, utf8
+from tezgah.tokenizer.texts import utf8
 
 
 class Tokenizer:
@@ -40,7 +37,8 @@ class Tokenizer:
         self.json = artefact.text
         self.hash = hashlib.sha256(artefact.text.encode()).hexdigest()
         self.separator = artefact.separator
-        self._encoder = Encoder(artefact.text, available_cores())
+        self._threads = available_cores()
+        self._encoder = Encoder(artefact.text, self._threads)
         vocabulary = self._encoder.vocabulary()
         for added in file.added_tokens:
             if vocabulary.get(added.content) != added.id:
@@ -102,7 +100,7 @@ class Tokenizer:
         Raises InputError where this is no BPE, or one whose merges cannot go on (`extend.py`).
         """
         with compilation_told():
-            return Tokenizer(Artefact(extend(self.json, utf8(texts), add, available_cores()), self.separator))
+            return Tokenizer(Artefact(extend(self.json, utf8(texts), add, self._threads), self.separator))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -135,20 +133,18 @@ class Tokenizer:
 
         Returns ids, (tokens,), and offsets, (rows + 1,): text i is ids[offsets[i]:offsets[i + 1]].
         """
-        parts, ends, total = [np.empty(0, np.int32)], [np.zeros(1, np.int64)], 0
-        encode = self._encoder.encode_special if allow_special else self._encoder.encode
+        encode = self._encoder.encode_special if allow_special else self._encode
         with compilation_told():
-            for part, row_ends in _two_at_once(encode, utf8(texts)):
-                parts.append(part)
-                ends.append(row_ends + total)
-                total += part.size
-        ids = np.concatenate(parts)  # (tokens,)
-        if not allow_special and (ids == self.separator_id).any():
+            return gathered(in_order(encode, utf8(texts), self._threads))
+
+    def _encode(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Rows:
+        ids, ends = self._encoder.encode(text, offsets)
+        if (ids == self.separator_id).any():
             raise InputError(
                 f"a text spells {self.separator!r}, and this tokenizer's own rules turn it into the separator. "
                 "Take it out of the text, or use another tokenizer."
             )
-        return ids, np.concatenate(ends)
+        return ids, ends
 
     def decode(self, ids: ArrayLike) -> str:
         """The text of ids; bytes that are no UTF-8 become U+FFFD, the separator is spelled out."""
@@ -198,20 +194,3 @@ class Tokenizer:
         if model_max_length is not None:
             config["model_max_length"] = model_max_length
         write_json(folder / "tokenizer_config.json", config)
-
-
-def _two_at_once(encode: Callable[..., Rows], chunks: Iterable[Chunk]) -> Iterator[Rows]:
-    """What `encode` makes of each chunk, in order; no thread waits for the last of a chunk before the next begins."""
-    chunks = iter(chunks)
-    ahead = list(islice(chunks, 2))
-    if len(ahead) < 2:
-        yield from (encode(*chunk) for chunk in ahead)
-        return
-    with ThreadPoolExecutor(2) as pool:
-        running: deque[Future[Rows]] = deque()
-        for chunk in chain(ahead, chunks):
-            running.append(pool.submit(encode, *chunk))
-            if len(running) > 2:
-                yield running.popleft().result()
-        for job in running:
-            yield job.result()
