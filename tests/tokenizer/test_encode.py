@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tokenizers
 from hypothesis import given, settings
@@ -15,7 +16,9 @@ from tests.tokenizer.engine_texts import SPLITS, buffers, texts
 from tezgah.tokenizer import encode as module
 from tezgah.tokenizer.engine import Encoder
 from tezgah.tokenizer.patterns import PATTERNS
+from tezgah.tokenizer.rows import gathered, in_order
 from tezgah.tokenizer.settings import Split
+from tezgah.tokenizer.texts import utf8
 from tezgah.tokenizer.tokenizer import Tokenizer
 
 CORPUS = [
@@ -72,16 +75,15 @@ def test_long_words_are_merged_as_short_ones_are(trained: dict[Split, Tokenizer]
 def test_threads_and_what_is_remembered_change_no_id(trained: dict[Split, Tokenizer], monkeypatch: pytest.MonkeyPatch):
     chance = random.Random(6)
     rows = [" ".join("".join(chance.choices("abcdeğ", k=chance.randint(1, 9))) for _ in range(300)) for _ in range(400)]
-    text, offsets = buffers(rows)
-    monkeypatch.setattr(module, "SHARE", 1 << 10)
-    expected = Encoder(trained["gpt2"].json, threads=1).encode(text, offsets)
+    expected = Encoder(trained["gpt2"].json, threads=1).encode(*buffers(rows))
     monkeypatch.setattr(module, "SLOTS", 1 << 12)  # forgets again and again
-    for threads in (1, 2, 8):
+    for threads, chunk_bytes in itertools.product((1, 2, 8), (1, 1 << 12, 1 << 30)):
+        monkeypatch.setattr("tezgah.tokenizer.texts.CHUNK_BYTES", chunk_bytes)
         encoder = Encoder(trained["gpt2"].json, threads)
         for _ in range(2):
-            found = encoder.encode(text, offsets)
-            assert np.array_equal(found[0], expected[0])
-            assert np.array_equal(found[1], expected[1])
+            ids, ends = gathered(in_order(encoder.encode, utf8(pa.array(rows)), threads))
+            assert np.array_equal(ids, expected[0])
+            assert np.array_equal(ends[1:], expected[1])
 
 
 def test_rows_without_text_have_no_ids(trained: dict[Split, Tokenizer]):
