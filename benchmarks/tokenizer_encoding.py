@@ -52,7 +52,9 @@ def new_encoder(name: str, file: Path, split: str, threads: int) -> Callable[[An
 
 
 def contest(name: str, file: Path, split: str, path: Path, way: str, threads: int) -> dict[str, Any]:
-    """What one process measures of itself."""
+    """What one process measures of itself, on so many cores."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     encode = new_encoder(name, file, split, threads)
     if name == "tezgah":  # compiled, or read from the cache, by another object
         new_encoder(name, file, split, threads)([WARM] * 3)

@@ -22,10 +22,12 @@ import resume
 import task
 import tokenizer_encoding
 import tokenizer_training
+import tokenizer_turkish
 import training_step
 
 import tezgah
 from tezgah import cli
+from tezgah.tokenizer.tokenizer import Tokenizer
 from tezgah.tokens.shards import TokenStream
 
 TINY: dict[str, Any] = {
@@ -298,3 +300,22 @@ def test_results_name_the_machine_the_versions_and_the_commit(tmp_path: Path) ->
     written = json.loads((tmp_path / "x.json").read_text())
     assert {"cpu", "cores", "python", "packages", "git", "time", "values"} <= set(written)
     assert written["packages"]["torch"] in (tmp_path / "x.md").read_text()
+
+
+def test_turkish_tokenizers_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prose, english = tmp_path / "tr", tmp_path / "en"
+    prose.mkdir()
+    english.mkdir()
+    lines = [f"Ali’nin {number}. evi Ankara'daydı ve güzeldi\n" for number in range(200)]
+    (prose / "a.txt").write_text("".join(lines))
+    (english / "b.txt").write_text("the cat sat on the mat\n" * 20)
+    Tokenizer.train(["the cat sat on the mat"] * 9, vocab_size=262).save(tmp_path / "base")
+    words = ["--prose", prose, "--english", english, "--base", tmp_path / "base" / "tokenizer.json"]
+    words += ["--add", 40, "--vocab-size", 290, "--results", tmp_path]
+    call(monkeypatch, tokenizer_turkish, *map(str, words))
+    found = json.loads((tmp_path / "tokenizer_turkish.json").read_text())
+    assert found["extension"]["added"] == 40
+    assert found["extension"]["english_words_changed"] == 0
+    assert found["extension"]["after"]["tokens"] < found["extension"]["before"]["tokens"]
+    safe, usual = (found["splits"][name]["tokens_per_apostrophe_word"] for name in ("turkish-safe", "gpt2"))
+    assert 1 < safe <= usual

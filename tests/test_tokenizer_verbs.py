@@ -219,7 +219,7 @@ def test_two_commands_do_not_write_one_folder(here: Path, capsys: pytest.Capture
 def test_a_stop_says_that_counting_goes_on(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    def stop(*_: object) -> None:
+    def stop(*_: object, **named: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tezgah.tokenizer.counts.counted_words", stop)
@@ -236,3 +236,52 @@ def test_a_huge_line_without_a_space_takes_time_in_proportion_to_its_length(here
     assert made.decode(made.encode(line[:1_000_000])) == line[:1_000_000]
     assert time.monotonic() - began < 60  # seconds where nothing else runs; the square of the length would be days
     assert int(np.diff(read_words(Path("made/words.parquet")).words.starts).max()) == LONGEST_WORD
+
+
+@pytest.mark.parametrize("place", ["base", ".", "tr.txt"])
+def test_arrays_take_the_place_of_arrays_alone(place: str, here: Path, capsys: pytest.CaptureFixture[str]):
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    assert "-o" in refused(f"tokenizer encode base tr.txt -o {place}", capsys)
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+    assert do("tokenizer encode base tr.txt -o ids") == 0
+    assert do("tokenizer encode base en.txt -o ids") == 0
+    assert len(np.load("ids/offsets.npy")) == 2
+
+
+def test_too_much_to_print_is_said(here: Path, capsys: pytest.CaptureFixture[str]):
+    with open("long.txt", "w") as file:
+        file.truncate(16_000_001)
+    assert "Give -o DIR" in refused("tokenizer encode base long.txt", capsys)
+
+
+def test_limits_of_a_vocabulary_are_those_of_the_library(here: Path):
+    assert do("tokenizer train tr.txt --split gpt2 --vocab-size 272 --max-token-length 3 -o short") == 0
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=272,
+        max_token_length=3,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    theirs = tokenizers.Tokenizer(tokenizers.models.BPE())
+    theirs.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    theirs.train_from_iterator([TURKISH], trainer)
+    ours = json.loads(Path("short/tokenizer.json").read_text())
+    assert ours["model"]["merges"] == json.loads(theirs.to_str())["model"]["merges"]
+    assert do("tokenizer train tr.txt --algorithm wordpiece --limit-alphabet 5 --vocab-size 18 -o few") == 0
+    assert sum(len(name) == 1 for name in json.loads(Path("few/tokenizer.json").read_text())["model"]["vocab"]) == 5
+
+
+@pytest.mark.parametrize("size", ["200000000", "1000000000000"])
+def test_a_vocabulary_beyond_all_texts_is_refused_without_taking_memory(
+    size: str, here: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert "vocab_size" in refused(f"tokenizer train tr.txt --vocab-size {size} -o made", capsys)
+    assert "is rarer" not in capsys.readouterr().err
+
+
+def test_a_rare_pair_is_not_merged_where_that_is_asked(here: Path, capsys: pytest.CaptureFixture[str]):
+    said = refused("tokenizer train tr.txt --vocab-size 300 --min-frequency 10 -o made", capsys)
+    assert "support" in said
+    reached = int(said.split("support ")[1].split(" ")[0].replace(",", ""))
+    assert do(f"tokenizer train tr.txt --vocab-size {reached} --min-frequency 10 -o made") == 0

@@ -121,9 +121,11 @@ def find_model(path: Path) -> Path:
 
 def read_texts(sources: Iterable[str]) -> Iterator[str]:
     """The documents of files, folders or globs, as a corpus would read them."""
+    from tezgah.corpus.inputs import list_sources
     from tezgah.corpus.readers import read_sources
+    from tezgah.corpus.settings import CorpusSettings
 
-    for batch in read_sources(sources):
+    for batch in read_sources(list_sources(CorpusSettings(source=tuple(sources)))):
         yield from batch["text"].to_pylist()
 
 

@@ -56,9 +56,9 @@ class Stamp(msgspec.Struct, frozen=True):
 
 def stamps(recipe: Recipe) -> dict[str, Stamp]:
     """The stamp of every stage up to training, as this recipe and the files of today would make it."""
-    from tezgah.corpus.inputs import list_inputs
+    from tezgah.corpus.inputs import list_sources, listing_of
 
-    listing = [[file.relative, file.size, file.mtime_ns] for file in list_inputs(recipe.corpus)]
+    listing = listing_of(list_sources(recipe.corpus))
     corpus = _stamp("corpus", recipe, {"files": len(listing), "listing": fingerprint(listing)})
     tokenizer = _stamp("tokenizer", recipe, {"corpus": corpus.fingerprint, **_ready_tokenizer(recipe)})
     tokens = _stamp("tokens", recipe, {"corpus": corpus.fingerprint, "tokenizer": tokenizer.fingerprint})

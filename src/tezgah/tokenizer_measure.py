@@ -8,9 +8,10 @@ from msgspec import Meta
 
 from tezgah.answers import Answer, Plain, Verb
 from tezgah.errors import InputError
-from tezgah.tokenizer_operands import DATA, TOKENIZER, texts_of, told_apart
+from tezgah.tokenizer_operands import DATA, TOKENIZER, keywords_of, sources_of, texts_of, told_apart
 
 if TYPE_CHECKING:
+    from tezgah.corpus.inputs import Source
     from tezgah.tokenizer.tokenizer import Tokenizer
     from tezgah.tokenizer_table import Reading
 
@@ -30,7 +31,7 @@ class MeasureFlags(Plain, frozen=True):
 
 def measure(operands: list[str], flags: MeasureFlags) -> Answer:
     """Measure tokenizers on data sets, side by side."""
-    from tezgah.tokenizer.keywords import keywords_of, known_words
+    from tezgah.tokenizer.keywords import known_words
     from tezgah.tokenizer.tokenizer import Tokenizer
     from tezgah.tokenizer_table import Comparison, tables, value
 
@@ -39,9 +40,10 @@ def measure(operands: list[str], flags: MeasureFlags) -> Answer:
 
         picture_kind(Path(flags.o))
     paths, data = told_apart(operands)
+    sources = {name: sources_of([operand]) for name, operand in data.items()}  # says what is missing first
     keywords = keywords_of(flags.keywords) if flags.keywords else ()
     tokenizers = {name: Tokenizer.load(path) for name, path in paths.items()}
-    readings = _readings(tokenizers, data)
+    readings = _readings(tokenizers, sources)
     known = {name: known_words(tokenizer, keywords) for name, tokenizer in tokenizers.items() if keywords}
     found = Comparison(readings, known, _spelled(readings, tokenizers, flags.word))
     text, told = tables(found), {"tokenizers": paths, "data": data, **value(found), "picture": flags.o or None}
@@ -51,17 +53,17 @@ def measure(operands: list[str], flags: MeasureFlags) -> Answer:
     return Answer(text, told)
 
 
-def _readings(tokenizers: "Mapping[str, Tokenizer]", data: Mapping[str, str]) -> "list[Reading]":
+def _readings(tokenizers: "Mapping[str, Tokenizer]", data: "Mapping[str, list[Source]]") -> "list[Reading]":
     """Every tokenizer on every data set, data set by data set."""
     from tezgah.tokenizer.measure import measure_all
     from tezgah.tokenizer.telling import telling_tokens
     from tezgah.tokenizer_table import Reading
 
     measured = {}
-    for name, operand in data.items():
-        found = measure_all(list(tokenizers.values()), texts_of([operand], f"measuring on {name}"))
+    for name, sources in data.items():
+        found = measure_all(list(tokenizers.values()), texts_of(sources, f"measuring on {name}"))
         if not found[0].measures.words:
-            raise InputError(f"{operand}: holds no word to measure on. Name other files.")
+            raise InputError(f"{sources[0].name}: holds no word to measure on. Name other files.")
         measured[name] = dict(zip(tokenizers, found, strict=True))
     telling = {
         tokenizer: dict(zip(data, telling_tokens([measured[name][tokenizer] for name in data]), strict=True))

@@ -3,11 +3,14 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tezgah.answers import short_names
 from tezgah.console import progress
 from tezgah.errors import InputError
+
+if TYPE_CHECKING:
+    from tezgah.corpus.inputs import Source
 
 TOKENIZER = "TOKENIZER is a tokenizer.json, or a folder that holds one or GPT-2's two files."
 DATA = "DATA are files, folders or globs: text, source code, .jsonl, .parquet, each as a recipe's corpus reads them."
@@ -29,15 +32,44 @@ def told_apart(operands: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]
     return _named(tokenizers, list(map(_tokenizer_path, tokenizers))), _named(data, list(map(_absolute, data)))
 
 
-def texts_of(data: list[str], title: str) -> Iterator[Any]:
-    """Arrow batches of the files' documents, with a bar."""
-    from tezgah.corpus.inputs import list_inputs
-    from tezgah.corpus.readers import read_sources
+def sources_of(data: Sequence[str]) -> "list[Source]":
+    """The files that operands name, none of them read. Raises InputError where one names nothing."""
+    from tezgah.corpus.inputs import list_sources
     from tezgah.corpus.settings import CorpusSettings
 
-    size = sum(file.size for file in list_inputs(CorpusSettings(source=tuple(data))))
-    with progress(title, size, "B") as bar:
-        yield from read_sources(data, bar.advance)
+    return list_sources(CorpusSettings(source=tuple(data)))
+
+
+def texts_of(sources: "list[Source]", title: str) -> Iterator[Any]:
+    """Arrow batches of the files' documents, with a bar."""
+    from tezgah.corpus.readers import read_sources
+
+    with progress(title, sum(file.size for source in sources for file in source.files), "B") as bar:
+        yield from read_sources(sources, bar.advance)
+
+
+def keywords_of(name: str) -> tuple[str, ...]:
+    """The keywords of a language, or the words of a file, one a line. Raises InputError where it is neither.
+
+    >>> len(keywords_of("python"))
+    35
+    """
+    from tezgah.tokenizer.keywords import KEYWORDS
+
+    if name in KEYWORDS:
+        return KEYWORDS[name]
+    if not os.path.isfile(name):
+        known = ", ".join(KEYWORDS)
+        raise InputError(f"--keywords {name}: neither a language known here ({known}) nor a file of words, one a line.")
+    try:
+        words = tuple(dict.fromkeys(Path(name).read_text("utf-8").split("\n")))
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: not UTF-8 text ({error}). Convert it.") from error
+    if not (words := tuple(word.strip() for word in words if word.strip())):
+        raise InputError(f"{name}: holds no word. Write one a line.")
+    return words
 
 
 def _named(operands: Sequence[str], paths: Sequence[PurePath]) -> dict[str, str]:

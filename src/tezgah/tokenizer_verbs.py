@@ -15,7 +15,7 @@ from tezgah.cores import available_cores
 from tezgah.errors import InputError
 from tezgah.files import atomic_folder, fingerprint
 from tezgah.lock import locked
-from tezgah.settings import PositiveInt
+from tezgah.settings import NaturalInt, PositiveInt
 from tezgah.tokenizer.settings import (
     ALGORITHM,
     NORMALIZE,
@@ -26,13 +26,17 @@ from tezgah.tokenizer.settings import (
     Split,
 )
 from tezgah.tokenizer_measure import MEASURE
-from tezgah.tokenizer_operands import DATA, TOKENIZER, texts_of
+from tezgah.tokenizer_operands import DATA, TOKENIZER, sources_of, texts_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tezgah.corpus.inputs import Source
     from tezgah.tokenizer.count import Words
     from tezgah.tokenizer.explain import Token
+
+
+PRINTED_BYTES = 16_000_000  # of text, whose ids are printed
 
 
 class TrainFlags(Plain, frozen=True):
@@ -43,10 +47,17 @@ class TrainFlags(Plain, frozen=True):
     vocab_size: Annotated[PositiveInt, Meta(description=VOCAB_SIZE)] = 8_192
     split: Annotated[Split, Meta(description=SPLIT)] = "turkish-safe"
     normalize: Annotated[Normalization, Meta(description=NORMALIZE)] = "none"
+    min_frequency: Annotated[NaturalInt, Meta(description="a pair that is rarer is not merged (bpe, wordpiece)")] = 0
+    max_token_length: Annotated[
+        NaturalInt, Meta(description="tokens of so many bytes or more are not made; 0 is no limit (bpe)")
+    ] = 0
+    limit_alphabet: Annotated[
+        NaturalInt, Meta(description="characters that are tokens, at most, frequent ones first; 0 is all (wordpiece)")
+    ] = 0
     words: Annotated[
         str,
         Meta(
-            description="counted words to read, or to write where they are missing; default words.parquet in -o "
+            description="counted words of these files: read, or written where missing; default words.parquet in -o "
             "(bpe, wordpiece and characters)"
         ),
     ] = ""
@@ -72,22 +83,29 @@ class EncodeFlags(Plain, frozen=True):
 
 def train(operands: list[str], flags: TrainFlags) -> Answer:
     """Train a tokenizer on files."""
-    from tezgah.tokenizer.learn import COUNTING, check_size
+    from tezgah.tokenizer.learn import COUNTING, Method, check_size
     from tezgah.tokenizer.tokenizer import Tokenizer
 
     folder = _output(flags.o, "train")
-    split, algorithm, normalize = flags.split, flags.algorithm, flags.normalize
-    check_size(flags.vocab_size, algorithm)
-    listing = _listing(operands)  # says what is missing before anything is made
+    method = Method(
+        flags.split,
+        flags.algorithm,
+        flags.normalize,
+        flags.min_frequency,
+        flags.max_token_length or None,
+        flags.limit_alphabet or None,
+    )
+    check_size(flags.vocab_size, method)
+    sources = sources_of(operands)  # says what is missing before anything is made
     counted = {}
     with locked(folder):
-        if algorithm in COUNTING:
-            words = _counted(operands, listing, flags, Path(flags.words) if flags.words else folder / "words.parquet")
-            tokenizer = Tokenizer.from_words(words, flags.vocab_size, split, algorithm, normalize)
+        if flags.algorithm in COUNTING:
+            words = _counted(sources, flags, folder)
+            tokenizer = Tokenizer.from_words(words, flags.vocab_size, method)
             counted = {"words": int(words.counts.sum()), "distinct_words": len(words.counts)}
         else:
-            texts = texts_of(operands, "reading")
-            tokenizer = Tokenizer.train(texts, flags.vocab_size, split, algorithm, normalize)
+            texts = texts_of(sources, "reading")
+            tokenizer = Tokenizer.train(texts, flags.vocab_size, flags.split, flags.algorithm, flags.normalize)
         tokenizer.save(folder)
     value = {"tokenizer": str(folder / "tokenizer.json"), "vocab_size": tokenizer.vocab_size, **counted}
     return Answer(lines(value), value)
@@ -100,12 +118,13 @@ def extend(operands: list[str], flags: ExtendFlags) -> Answer:
 
     base, *data = operands
     folder = _output(flags.o, "extend")
-    if folder.resolve() in (Path(base).resolve(), Path(base).resolve().parent):
+    at = Path(base).resolve()
+    if folder.resolve() == (at if at.is_dir() else at.parent):
         raise InputError(f"{folder}: is where BASE lies, which would be overwritten. Give another -o.")
     old = Tokenizer.load(base)
-    _listing([*data, *flags.keep])  # says what is missing before anything is made
+    sources, kept = sources_of(data), sources_of(flags.keep) if flags.keep else []  # missing ones are told of first
     with locked(folder):
-        new = old.extend(texts_of(data, "counting words"), flags.add)
+        new = old.extend(texts_of(sources, "counting words"), flags.add)
         if new.vocab_size == old.vocab_size:
             raise InputError("the texts give no pair to merge: no token was added. Give more text.")
         if new.vocab_size < old.vocab_size + flags.add:
@@ -116,9 +135,9 @@ def extend(operands: list[str], flags: ExtendFlags) -> Answer:
         "vocab_size": new.vocab_size,
         "added": new.vocab_size - old.vocab_size,
     }
-    if not flags.keep:
+    if not kept:
         return Answer(lines(value), value)
-    changed = changed_words(old, new, texts_of(list(flags.keep), "reading what should stay"))
+    changed = changed_words(old, new, texts_of(kept, "reading what should stay"))
     told = "share_of_kept_words_changed"
     return Answer(lines(value | {told: f"{100 * changed:.4f} %"}), value | {told: changed})
 
@@ -128,13 +147,27 @@ def encode(operands: list[str], flags: EncodeFlags) -> Answer:
     from tezgah.tokenizer.tokenizer import Tokenizer
 
     path, *files = operands
+    sources, size = sources_of(files), 0
+    if flags.o:
+        _refuse_other_files(Path(flags.o))
+    elif (size := sum(file.size for source in sources for file in source.files)) > PRINTED_BYTES:
+        raise InputError(f"{size / 1e6:,.0f} MB are too much to print as ids. Give -o DIR for arrays.")
     tokenizer = Tokenizer.load(path)
-    encoded = (tokenizer.encode_batch(batch) for batch in texts_of(files, "encoding"))
+    encoded = (tokenizer.encode_batch(batch) for batch in texts_of(sources, "encoding"))
     if not flags.o:
         rows = [ids[begin:end].tolist() for ids, ends in encoded for begin, end in pairwise(ends)]
         return Answer("\n".join(" ".join(map(str, row)) for row in rows), {"tokenizer": path, "ids": rows})
-    value = {"tokenizer": path, **_write_ids(Path(flags.o), tokenizer.vocab_size, encoded)}
+    value = {"tokenizer": path, **_write_ids(Path(flags.o).resolve(), tokenizer.vocab_size, encoded)}
     return Answer(lines(value), value)
+
+
+def _refuse_other_files(folder: Path) -> None:
+    """Refuse a place that holds anything but arrays of an earlier call: these are replaced, nothing else is."""
+    if folder.is_file():
+        raise InputError(f"{folder}: is a file. Give a folder to -o.")
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if others := sorted(held - {"ids.npy", "offsets.npy"}):
+        raise InputError(f"{folder}: holds other files ({', '.join(others[:3])}). Give -o a folder of its own.")
 
 
 def _write_ids(folder: Path, vocab_size: int, encoded: "Iterator[tuple[NDArray[Any], NDArray[Any]]]") -> dict[str, Any]:
@@ -184,25 +217,19 @@ def _shown(tokens: "tuple[Token, ...]") -> str:
     return "  ".join(f"{token.text} ({token.id}{', unknown' if token.is_unknown else ''})" for token in tokens)
 
 
-def _listing(data: list[str]) -> list[list[Any]]:
-    """The files, as far as a change of them shows without reading any."""
-    from tezgah.corpus.inputs import list_inputs
-    from tezgah.corpus.settings import CorpusSettings
-
-    return [[file.relative, file.size, file.mtime_ns] for file in list_inputs(CorpusSettings(source=tuple(data)))]
-
-
-def _counted(data: list[str], listing: list[list[Any]], flags: TrainFlags, path: Path) -> "Words":
-    """The words of the files: as they were counted before where nothing has changed."""
+def _counted(sources: "list[Source]", flags: TrainFlags, folder: Path) -> "Words":
+    """The words of the files: as they were counted before where no file's size or time of change is another."""
+    from tezgah.corpus.inputs import listing_of
     from tezgah.tokenizer.counts import counted_words
-    from tezgah.tokenizer.learn import rule_of
+    from tezgah.tokenizer.learn import Method
     from tezgah.tokenizer.normalize import NORMALIZERS, Normalizer
     from tezgah.tokenizer.texts import utf8
 
-    rule = rule_of(flags.algorithm, flags.split)
-    told = fingerprint([rule, flags.normalize, data, listing])
-    texts = Normalizer(NORMALIZERS[flags.normalize]).chunks(utf8(texts_of(data, "counting words")))
-    return counted_words(path, told, texts, rule, available_cores())
+    rule = Method(flags.split, flags.algorithm).rule
+    told = fingerprint([rule, flags.normalize, [source.name for source in sources], listing_of(sources)])
+    texts = Normalizer(NORMALIZERS[flags.normalize]).chunks(utf8(texts_of(sources, "counting words")))
+    path = Path(flags.words) if flags.words else folder / "words.parquet"
+    return counted_words(path, told, texts, rule, available_cores(), is_named=bool(flags.words))
 
 
 def _output(folder: str, verb: str) -> Path:

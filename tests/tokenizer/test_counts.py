@@ -7,7 +7,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.tokenizer.engine_texts import buffers
@@ -15,7 +18,7 @@ from tezgah import cli
 from tezgah.errors import InputError
 from tezgah.tokenizer import counts
 from tezgah.tokenizer.counts import counted_words, read_words
-from tezgah.tokenizer.texts import Chunk
+from tezgah.tokenizer.texts import Chunk, utf8
 
 ROWS = [[f"satır {k} {k % 7} köy", f"{k % 3}", ""] for k in range(50)]
 
@@ -151,3 +154,25 @@ def test_a_killed_command_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "as counted before" not in capsys.readouterr().err
     assert cli.main([*command, str(tmp_path / "whole"), "--split", "gpt2"]) == 0
     assert "as counted before" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "counts"),
+    [(["a" * 5_000], [1]), ([""], [1]), (["a"], [-1]), ([b"\xff"], [1]), (["a", None], [1, 1]), ([["a"]], [1])],
+)
+def test_words_that_counting_does_not_make_are_not_trusted(words: Any, counts: list[int], tmp_path: Path):
+    kind = None if isinstance(words[0], list) else pa.large_binary()
+    table = pa.table({"word": pa.array(words, kind), "count": counts})
+    pq.write_table(table.replace_schema_metadata({"format": "1", "fingerprint": "f"}), tmp_path / "words.parquet")
+    with pytest.raises(InputError, match="not counted words"):
+        read_words(tmp_path / "words.parquet")
+
+
+def test_words_that_the_user_named_are_not_written_over(tmp_path: Path):
+    path = tmp_path / "words.parquet"
+    counted_words(path, "a", utf8(["su su"]), "gpt2", threads=1)
+    with pytest.raises(InputError, match="Give another --words"):
+        counted_words(path, "b", utf8(["bir iki"]), "gpt2", threads=1, is_named=True)
+    assert read_words(path).fingerprint == "a"
+    counted_words(path, "b", utf8(["bir iki"]), "gpt2", threads=1)
+    assert read_words(path).fingerprint == "b"

@@ -1,5 +1,6 @@
 """Push and pull with a hub that is a folder; the network is never asked."""
 
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -119,3 +120,14 @@ def test_what_is_no_tokenizer_is_not_pushed(remote: Hub, capsys: pytest.CaptureF
 def test_the_client_is_the_librarys(monkeypatch: pytest.MonkeyPatch):
     assert hub.client("hf_x").token == "hf_x"
     assert hub.client(False).token is False
+
+
+def test_a_tokenizer_that_is_pulled_takes_the_place_of_the_one_before(remote: Hub, tmp_path: Path):
+    there = remote.root / "me" / "old-style"
+    there.mkdir(parents=True)
+    vocab = {chr(0x100 + byte): byte for byte in range(256)} | {"<|endoftext|>": 256}
+    (there / "vocab.json").write_text(json.dumps(vocab))
+    (there / "merges.txt").write_text("#version: 0.2\n")
+    assert cli.main(["pull", "me/old-style", "-o", "mine"]) == 0
+    assert not (tmp_path / "mine" / "tokenizer.json").exists()
+    assert Tokenizer.load("mine").vocab_size == 257

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from tezgah.errors import InputError
 from tezgah.tokenizer import texts as text_module
-from tezgah.tokenizer.keywords import keywords_of, known_words
+from tezgah.tokenizer.keywords import known_words
 from tezgah.tokenizer.measure import changed_words, measure, measure_all
 from tezgah.tokenizer.telling import telling_tokens
 from tezgah.tokenizer.tokenizer import Tokenizer
 from tezgah.tokenizer.words import WordCounts
+from tezgah.tokenizer_operands import keywords_of
 
 ARGPARSE = (Path(sysconfig.get_paths()["stdlib"]) / "argparse.py").read_text("utf-8")
 SEPARATORS = "\x1c\x1d\x1e\x1f"  # white space to Python, not to Unicode

@@ -16,7 +16,7 @@ from tezgah.errors import InputError
 from tezgah.tokenizer.count import Words, count_texts
 from tezgah.tokenizer.encode import WordEncoder
 from tezgah.tokenizer.engine import Encoder
-from tezgah.tokenizer.learn import learn
+from tezgah.tokenizer.learn import Method, learn
 from tezgah.tokenizer.texts import utf8
 from tezgah.tokenizer.tokenizer import Tokenizer
 from tezgah.tokenizer.wordpiece import SPECIAL_TOKENS, train_wordpiece
@@ -172,7 +172,7 @@ def test_a_vocabulary_without_room_for_the_alphabet_is_refused():
 @pytest.mark.parametrize("texts", [[], [""], [" \n\t"]])
 def test_texts_without_a_word_are_refused(texts: list[str]):
     with pytest.raises(InputError, match="training texts are empty"):
-        learn(utf8(texts), 100, "gpt2", "wordpiece", "none")
+        learn(utf8(texts), 100, Method("gpt2", "wordpiece"))
 
 
 def test_a_vocabulary_that_the_texts_do_not_give_is_refused():

@@ -7,6 +7,7 @@ import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from tezgah.corpus.settings import CorpusSettings
 from tezgah.errors import InputError
@@ -53,6 +54,11 @@ def list_inputs(settings: CorpusSettings) -> list[InputFile]:
     A dataset of the hub has no files here. Raises InputError where a source names nothing.
     """
     return [file for source in list_sources(settings) for file in source.files]
+
+
+def listing_of(sources: list[Source]) -> list[list[Any]]:
+    """What tells, without reading them, whether the files have changed."""
+    return [[file.relative, file.size, file.mtime_ns] for source in sources for file in source.files]
 
 
 def list_sources(settings: CorpusSettings) -> list[Source]:

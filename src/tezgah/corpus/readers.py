@@ -1,6 +1,6 @@
 """From sources to documents: picks the reader of each file by its name."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import PurePosixPath
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 from tezgah.console import warn
 from tezgah.corpus.columns import KeptColumns
 from tezgah.corpus.hub import read_dataset
-from tezgah.corpus.inputs import InputFile, Source, list_sources
+from tezgah.corpus.inputs import InputFile, Source
 from tezgah.corpus.json_rows import JsonRows, looks_like_rows
 from tezgah.corpus.settings import CorpusSettings
 from tezgah.corpus.tables import TableRows
@@ -41,15 +41,15 @@ def read_documents(
 
 
 def read_sources(
-    names: Iterable[str], advance: Callable[[float], None] = lambda size_bytes: None
+    sources: list[Source], advance: Callable[[float], None] = lambda size_bytes: None
 ) -> Iterator[pa.RecordBatch]:
-    """All documents of files, folders and globs, as a recipe that names them and no other setting would read them.
+    """All documents of sources that a recipe without any other setting names, as it would read them.
 
     What could not be read as text is said at the end.
     """
-    settings = CorpusSettings(source=tuple(names))
+    settings = CorpusSettings(source=tuple(source.name for source in sources))
     tally = Tally(settings)
-    yield from read_documents(list_sources(settings), settings, KeptColumns(settings), tally, advance)
+    yield from read_documents(sources, settings, KeptColumns(settings), tally, advance)
     for reason, dropped in tally.dropped.items():
         warn(f"texts left out as {reason}: {dropped.texts:,} ({', '.join(dict.fromkeys(dropped.examples))})")
 

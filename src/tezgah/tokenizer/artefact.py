@@ -6,6 +6,7 @@ behind the user's back (truncation, padding, random dropout of merges) is taken 
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from tezgah.tokenizer.settings import Split
 
 SEPARATOR = "<|endoftext|>"
 COMMON_SEPARATORS = (SEPARATOR, "</s>", "[SEP]")
+HOLES = 1 << 20  # ids without a token that a vocabulary may have, and as many again as it has tokens
 HEAD_BYTES = 4_096  # of a .json file: `tokenizers` writes version, truncation, padding, added_tokens first
 BYTE_LEVEL_DECODER = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
 UNKNOWN = "<|unknown|>"  # of our vocabularies of characters
@@ -35,10 +37,10 @@ VOCABULARY_AND_MERGES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.t
 
 
 class Artefact(NamedTuple):
-    """The text of a `tokenizer.json`, and the token that stands between documents."""
+    """The text of a `tokenizer.json`, and the token that stands between documents, where it has one."""
 
     text: str
-    separator: str
+    separator: str | None
 
 
 class AddedToken(msgspec.Struct, frozen=True):
@@ -87,13 +89,13 @@ def byte_level_bpe(
     vocab: dict[str, int],
     merges: list[tuple[str, str]],
     split: Split,
-    separator: str,
+    separator: str | None,
     normalizer: dict[str, Any] | None = None,
 ) -> str:
     """The text of the `tokenizer.json` of a byte-level BPE."""
     return tokenizer_json(
         model=bpe_model(vocab, merges),
-        special={separator: vocab[separator]},
+        special={} if separator is None else {separator: vocab[separator]},
         normalizer=normalizer,
         pre_tokenizer=pre_tokenizer(split),
         decoder=BYTE_LEVEL_DECODER,
@@ -143,9 +145,9 @@ def tokenizer_json(
 def read_artefact(path: Path) -> Artefact:
     """The tokenizer at `path`: a `tokenizer.json`, a folder with it, or with GPT-2's two files.
 
-    Raises InputError when it is missing or damaged, or has no token to set between documents.
+    Raises InputError when it is missing or damaged.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):  # unlike Path.is_dir, no error for a name that cannot be one
         return _read_tokenizer_json(path, path.parent)
     if (path / "tokenizer.json").exists():
         return _read_tokenizer_json(path / "tokenizer.json", path)
@@ -162,7 +164,7 @@ def holds_tokenizer(path: Path) -> bool:
 
     What it holds may still be damaged; `read_artefact` says so.
     """
-    if os.path.isdir(path):  # unlike Path.is_dir, no error for a name that cannot be one
+    if os.path.isdir(path):
         named = ("tokenizer.json", *(name for pair in VOCABULARY_AND_MERGES for name in pair))
         return any((path / name).exists() for name in named)
     if path.name == "tokenizer.json" or path.suffix != ".json" or not os.path.isfile(path):
@@ -206,9 +208,12 @@ def _read_tokenizer_json(path: Path, folder: Path) -> Artefact:
     except msgspec.ValidationError as error:
         raise InputError(f"{path}: not a tokenizer.json ({error}). Restore the file, or train it anew.") from error
     _check_ids(file, path)
-    separator = _separator(file, folder)
+    separator = _separator(file.ids(), folder)
     changed = _made_exact(data, file, separator)
-    return Artefact(path.read_text("utf-8") if changed == data else _text(changed), separator)
+    with suppress(UnicodeDecodeError):  # JSON may be UTF-16 too
+        if changed == data:
+            return Artefact(path.read_bytes().decode(), separator)
+    return Artefact(_text(changed), separator)
 
 
 def _check_ids(file: File, path: Path) -> None:
@@ -219,37 +224,32 @@ def _check_ids(file: File, path: Path) -> None:
     holders: dict[int, str] = {}
     mend = "Restore the file, or train it anew."
     for content, token_id in pairs:
+        if not 0 <= token_id < 2 * len(pairs) + HOLES:
+            raise InputError(f"{path}: {content!r} has the id {token_id:,} in a vocabulary of {len(pairs):,}. {mend}")
         if ids.setdefault(content, token_id) != token_id:
             raise InputError(f"{path}: {content!r} has two ids, {ids[content]:,} and {token_id:,}. {mend}")
         if holders.setdefault(token_id, content) != content:
             raise InputError(f"{path}: {holders[token_id]!r} and {content!r} have the same id, {token_id:,}. {mend}")
 
 
-def _made_exact(data: dict[str, Any], file: File, separator: str) -> dict[str, Any]:
+def _made_exact(data: dict[str, Any], file: File, separator: str | None) -> dict[str, Any]:
     """The file without what changes ids at random or by length, and with its separator special."""
-    special = _special(file.ids()[separator], separator)
     added = [token for token in data.get("added_tokens", []) if token["content"] != separator or token.get("special")]
-    if all(token["content"] != separator for token in added):
+    if separator is not None and all(token["content"] != separator for token in added):
+        special = _special(file.ids()[separator], separator)
         added = sorted([*added, special], key=lambda token: int(token["id"]))
     model = data["model"] | ({"dropout": None} if "dropout" in data["model"] else {})
     return data | {"truncation": None, "padding": None, "added_tokens": added, "model": model}
 
 
-def _separator(file: File, folder: Path) -> str:
+def _separator(ids: dict[str, int], folder: Path) -> str | None:
     """The end-of-text token that `tokenizer_config.json` names, else the first usual name in the vocabulary."""
     config_path = folder / "tokenizer_config.json"
     config = read_json(config_path) if config_path.exists() else {}
     named = config.get("eos_token") if isinstance(config, dict) else None
     if isinstance(named, dict):
         named = named.get("content")
-    ids = file.ids()
-    for name in (named, *COMMON_SEPARATORS):
-        if isinstance(name, str) and name in ids:
-            return name
-    raise InputError(
-        f"{folder}: the tokenizer has no token to set between documents (none of {', '.join(COMMON_SEPARATORS)}). "
-        'Name one of its tokens as "eos_token" in tokenizer_config.json.'
-    )
+    return next((name for name in (named, *COMMON_SEPARATORS) if isinstance(name, str) and name in ids), None)
 
 
 def _read_vocabulary_and_merges(vocabulary: Path, merges: Path) -> Artefact:
@@ -258,16 +258,15 @@ def _read_vocabulary_and_merges(vocabulary: Path, merges: Path) -> Artefact:
         vocab = msgspec.convert(read_json(vocabulary), dict[str, int])
     except msgspec.ValidationError as error:
         raise InputError(f"{vocabulary}: not a map from token to id ({error}). Restore the file.") from error
-    if SEPARATOR not in vocab:
-        raise InputError(f"{vocabulary}: has no {SEPARATOR}, the token to set between documents. Add it to the file.")
-    return Artefact(byte_level_bpe(vocab, _read_merges(merges, vocab), "gpt2", SEPARATOR), SEPARATOR)
+    separator = _separator(vocab, vocabulary.parent)
+    return Artefact(byte_level_bpe(vocab, _read_merges(merges, vocab), "gpt2", separator), separator)
 
 
 def _read_merges(path: Path, vocab: dict[str, int]) -> list[tuple[str, str]]:
     try:
         lines = path.read_text("utf-8").split("\n")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file. It belongs beside the vocabulary.") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}). It belongs beside the vocabulary.") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error}). Restore the file.") from error
     merges = []

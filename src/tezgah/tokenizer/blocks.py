@@ -16,7 +16,7 @@ from tezgah.tokenizer.pretokenize import BERT, piece_end
 from tezgah.tokenizer.runs import kind, run
 from tezgah.tokenizer.wordtable import first_bytes, hash_of, last_bytes
 
-AHEAD = 8  # bytes; more than any rule looks beyond a word
+AHEAD = 8  # bytes; more than any rule looks beyond a word that is not too long
 WORDS = 256  # of a block: its arrays stay in the first cache
 
 
@@ -42,7 +42,8 @@ def new_block() -> Block:
 def fill(block, text, offsets, row, at, last_row, classes, split, longest, table):
     """Cut the words from byte `at` of `row` on; how many there are, and the row and the byte after them.
 
-    Row `r` is `text[offsets[r]:offsets[r + 1]]`. A word of more than `longest` bytes is cut between characters.
+    Row `r` is `text[offsets[r]:offsets[r + 1]]`. A word of more than `longest` bytes is cut between characters,
+    and where a rule would have to look further to see that it is one, earlier.
     Of every word the row of `table` that it may be in is fetched.
     """
     count = 0

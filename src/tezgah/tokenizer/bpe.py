@@ -37,7 +37,7 @@ def train(
     tokens of fewer than `max_token_length` bytes only. `mark` begins every token that goes on a word, and is
     left out where such a token is joined to what is before it. The rules are those of Hugging Face `tokenizers`.
     """
-    known, used = _token_table(tokens, vocab_size), np.zeros(8, np.int64)
+    known, used = _token_table(tokens), np.zeros(8, np.int64)
     used[FREE_NODE], used[TOKENS] = NOTHING, len(tokens)
     pairs, heap = np.full((1 << 16, 4), NOTHING, np.int64), _empty_heap()
     pairs, heap = first_pairs(segments, pairs, heap, used)
@@ -73,9 +73,10 @@ def _rows(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.in
     return np.stack([starts[:-1], np.diff(starts), counts], axis=1)  # (words, 3)
 
 
-def _token_table(tokens: Sequence[bytes], vocab_size: int) -> Tokens:
+def _token_table(tokens: Sequence[bytes]) -> Tokens:
+    """The tokens there are, and some room; `tokentable.token_of` makes more."""
     lengths = np.array([len(token) for token in tokens])
-    starts = np.zeros(max(vocab_size, len(tokens)) + 2, np.int64)
+    starts = np.zeros(len(tokens) + MERGES_A_TURN, np.int64)
     starts[1 : len(tokens) + 1] = lengths.cumsum()
     arena = np.zeros(max(1 << 16, 2 * int(starts[len(tokens)])), np.uint8)
     arena[: starts[len(tokens)]] = np.frombuffer(b"".join(tokens), np.uint8)

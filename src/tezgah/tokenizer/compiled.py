@@ -69,9 +69,10 @@ def cache_folder() -> Path | None:
     numba itself would not notice that a function in another file has changed.
     """
     sources = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(HERE.glob("*.py")))).hexdigest()[:16]
-    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     named = os.environ.get("NUMBA_CACHE_DIR")
-    for parent in ([Path(named)] if named else []) + [HERE / "__pycache__", Path(home) / "tezgah"]:
+    homes = [] if home.startswith("~") else [Path(home) / "tezgah"]  # a user without an entry has none
+    for parent in [*([Path(named)] if named else []), HERE / "__pycache__", *homes]:
         folder = parent / f"compiled-{sources}"
         try:
             is_new = not folder.exists()

@@ -1,23 +1,26 @@
 """Counted words as a Parquet file: counted once, merged for as many vocabulary sizes as are wanted.
 
 Counting that takes long saves what it has now and then, with how many documents that is of. Texts
-come in a fixed order, so it can go on from there after it was killed.
+come in a fixed order, so it can go on from there after it was killed. Memory grows with the distinct
+words, about 90 bytes for each on every thread, and not with the text.
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from tezgah.console import say
 from tezgah.errors import InputError
 from tezgah.files import atomic_file, check_format
 from tezgah.tokenizer.compiled import compilation_told
-from tezgah.tokenizer.count import WordCounter, Words
+from tezgah.tokenizer.count import LONGEST_WORD, WordCounter, Words
 from tezgah.tokenizer.settings import Rule
 from tezgah.tokenizer.texts import Chunk
 
@@ -34,15 +37,24 @@ class Counted(NamedTuple):
     documents: int
 
 
-def counted_words(path: Path, fingerprint: str, chunks: Iterable[Chunk], split: Rule, threads: int) -> Words:
+def counted_words(
+    path: Path, fingerprint: str, chunks: Iterable[Chunk], split: Rule, threads: int, is_named: bool = False
+) -> Words:
     """The words that `path` holds if they have this fingerprint; else those of the texts, counted and kept there.
 
     `fingerprint` tells the texts and the split. A call that was interrupted or killed is gone on with
-    by the next one with the same fingerprint. Raises InputError when no word is found.
+    by the next one with the same fingerprint. Raises InputError when no word is found, or where the user named
+    the file and it holds others.
     """
-    if path.exists() and (stored := read_words(path)).fingerprint == fingerprint:
-        say(f"words: {len(stored.words.counts):,} distinct ones, as counted before in {path}")
-        return stored.words
+    if path.exists():
+        if (stored := read_words(path)).fingerprint == fingerprint:
+            say(f"words: {len(stored.words.counts):,} distinct ones, as counted before in {path}")
+            return stored.words
+        if is_named:
+            raise InputError(
+                f"{path}: counted in other files, or these have changed since, or cut or normalized otherwise. "
+                "Give another --words, or remove it, and they are counted again."
+            )
     partial = path.with_name(f"{path.stem}.partial{path.suffix}")
     words = _count(partial, fingerprint, chunks, split, threads)
     if not len(words.counts):
@@ -81,7 +93,8 @@ def read_words(path: Path) -> Counted:
         words = table["word"].cast(pa.large_binary()).combine_chunks()
         counts = table["count"].cast(pa.int64()).to_numpy()
         version, documents = int(told.get("format", 0)), int(told.get("documents", 0))
-    except (pa.ArrowInvalid, OSError, KeyError, ValueError) as error:
+        _check(words, counts)
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not counted words ({reason}). Remove it, and they are counted again.") from error
     check_format(path, version, FORMAT)
@@ -92,6 +105,19 @@ def read_words(path: Path) -> Counted:
     return Counted(
         Words(np.frombuffer(arena, np.uint8)[: ends[-1]], ends, counts), told.get("fingerprint", ""), documents
     )
+
+
+def _check(words: Any, counts: NDArray[np.int64]) -> None:
+    """Raise ValueError for words or counts that counting does not make; compiled code trusts them."""
+    words.validate(full=True)
+    if words.null_count or len(words) != len(counts):
+        raise ValueError("a word or a count is missing")
+    if not len(words):
+        return
+    lengths = pc.binary_length(words).to_numpy()
+    if lengths.min() < 1 or lengths.max() > LONGEST_WORD or counts.min() < 0:
+        raise ValueError(f"a word without a letter, of more than {LONGEST_WORD:,} bytes, or counted less than never")
+    words.cast(pa.large_string())
 
 
 def _count(partial: Path, fingerprint: str, chunks: Iterable[Chunk], split: Rule, threads: int) -> Words:
@@ -122,7 +148,7 @@ def _save(partial: Path, fingerprint: str, words: Words, documents: int) -> None
 
 
 def _after(documents: int, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-    """The chunks without the first documents: these are read again, which takes a fraction of counting them."""
+    """The chunks without the first documents: these are read again, and normalized again, but not counted."""
     for text, offsets in chunks:
         skipped = min(documents, len(offsets) - 1)
         documents -= skipped

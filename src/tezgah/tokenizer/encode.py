@@ -141,7 +141,7 @@ class WordEncoder:
 
 
 def _new_memory() -> Memory:
-    """An empty memory, a quarter of a megabyte."""
+    """An empty memory: a quarter of a megabyte, and two for the ids of a chunk."""
     return Memory(
         np.zeros((1 << 12, 4), np.int64), np.zeros(1 << 16, np.uint8), np.zeros(1 << 11, np.int64),
         np.zeros(1 << 13, np.int32), np.zeros(2, np.int64), new_block(), np.empty(CHUNK_BYTES + IN_ROW, np.int32),
@@ -150,7 +150,7 @@ def _new_memory() -> Memory:
 
 def _larger(memory: Memory) -> Memory:
     """The memory with more room; an empty one where it was as large as it may be."""
-    if len(memory.rows) >= SLOTS and not has_room(memory.rows, memory.arena, memory.starts, memory.used[0], REMEMBERED):
+    if 5 * (memory.used[0] + 1) >= 3 * SLOTS:
         return _new_memory()
     rows, arena, starts = rebuilt(memory.rows, memory.arena, memory.starts, memory.used[0], REMEMBERED)
     pool = memory.pool

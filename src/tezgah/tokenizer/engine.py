@@ -1,8 +1,8 @@
 """Vocabularies learned and applied by our own engine, and everything it is not made for by Hugging Face `tokenizers`.
 
 Ours reads byte-level BPE with one of the splits of `patterns.py`, WordPiece with BERT's, and
-vocabularies of characters. Any other `tokenizer.json` (Unigram, tokens found in raw text, unknown
-rules) is left to the library that defines what it means, at a tenth of the speed.
+vocabularies of characters. Any other `tokenizer.json` (Unigram, unknown rules, tokens in raw text that
+look at what is around them) is left to the library that defines what it means, at a tenth of the speed.
 """
 
 import json
@@ -31,17 +31,20 @@ from tezgah.tokenizer.word_ids import Rules, pair_table
 Merge = tuple[str, str]
 
 
-def train_bpe(words: Words, vocab_size: int, separator: str) -> tuple[dict[str, int], list[Merge]]:
+def train_bpe(
+    words: Words, vocab_size: int, separator: str, min_frequency: int = 0, max_token_length: int | None = None
+) -> tuple[dict[str, int], list[Merge]]:
     """Vocabulary and merges of a byte-level BPE (Sennrich et al. 2016) over counted words.
 
     Ids: the separator is 0, then the 256 bytes, then one a merge, most frequent pair first
-    (ties: the smaller pair of ids). Both stop early where no pair is left to merge.
+    (ties: the smaller pair of ids). Both stop early where no pair is left to merge. The last two as in `bpe.train`.
     """
     words = without(words, separator.encode())  # a token is part of a word: no word spells it, no token does
     alphabet = sorted(range(256), key=lambda byte: BYTE_CHARACTERS[byte])
     byte_ids = np.empty(256, np.int32)
     byte_ids[alphabet] = np.arange(1, 257)
-    bpe = train(byte_segments(words, byte_ids), [b"", *(bytes([byte]) for byte in alphabet)], vocab_size)
+    tokens = [b"", *(bytes([byte]) for byte in alphabet)]
+    bpe = train(byte_segments(words, byte_ids), tokens, vocab_size, min_frequency, max_token_length)
     names = [separator, *("".join([BYTE_CHARACTERS[byte] for byte in token]) for token in bpe.tokens[1:])]
     merges = [(names[left], names[right]) for left, right, _ in bpe.merges.tolist()]
     return {name: token_id for token_id, name in enumerate(names)}, merges
@@ -68,9 +71,12 @@ class Encoder:
 
     def encode(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Rows:
         """Ids of rows text[offsets[r]:offsets[r + 1]] in one array, (tokens,), and where each row's end, (rows,)."""
-        if self._ours:
-            return self._ours.encode(*self._normalizer.chunk(text, offsets))
-        return _encode_by(self._tokenizer, text, offsets)
+        if not self._ours:
+            return _encode_by(self._tokenizer, text, offsets)
+        text, offsets = self._normalizer.chunk(text, offsets)
+        if self._found_in_text:
+            return encode_around(self._ours.encode, self._found_in_text, text, offsets)
+        return self._ours.encode(text, offsets)
 
     def encode_special(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Rows:
         """The same, with special tokens found in the text."""
@@ -96,12 +102,18 @@ class Encoder:
 
     @cached_property
     def _specials(self) -> dict[bytes, int]:
-        """The special tokens and their ids; empty where they have rules of their own about what is around them."""
-        added = self._file["added_tokens"]
-        has_rules = any(token.get(rule) for token in added for rule in ("lstrip", "rstrip", "single_word"))
-        if has_rules or len({token.get("normalized") for token in added}) > 1:
+        """The special tokens and their ids; empty where they are not to be found by themselves, before all else."""
+        special, other = _added(self._file, True), _added(self._file, False)
+        has_rules = any(token.get(rule) for token in special for rule in AROUND)
+        normalized = {token.get("normalized") for token in special}
+        if has_rules or len(normalized) > 1 or (normalized != {False} and (other or self._file.get("normalizer"))):
             return {}
-        return {token["content"].encode(): token["id"] for token in added}
+        return {token["content"].encode(): token["id"] for token in special}
+
+    @cached_property
+    def _found_in_text(self) -> dict[bytes, int]:
+        """The added tokens that are no special ones and their ids: any text spells them, once it is normalized."""
+        return {token["content"].encode(): token["id"] for token in _added(self._file, False)}
 
     @cached_property
     def _normalizer(self) -> Normalizer:
@@ -110,20 +122,36 @@ class Encoder:
     @cached_property
     def _ours(self) -> WordEncoder | CharacterEncoder | None:
         """Our engine with the file's rules, where it can follow them to the letter."""
-        if not all(token["special"] for token in self._file["added_tokens"]):
+        other = _added(self._file, False)
+        if not all(self._is_found_plainly(token) for token in other):
             return None
-        model, cut = self._file["model"], self._file["pre_tokenizer"]
+        if other and any(token.get("normalized") for token in _added(self._file, True)):
+            return None  # the library looks for both at once: a special one that it passes over hides what is in it
+        model, cut = self._file["model"], self._file.get("pre_tokenizer")
         if model.get("type", "BPE") == "WordPiece":
             return _wordpiece(model, self._threads) if cut == {"type": "BertPreTokenizer"} else None
-        if model.get("type", "BPE") != "BPE" or any(model.get(name) for name in UNKNOWN_TO_US):
+        is_bpe = model.get("type", "BPE") == "BPE" and "merges" in model
+        if not is_bpe or any(model.get(name) for name in UNKNOWN_TO_US):
             return None
         unknown = model["vocab"].get(model.get("unk_token"))
         if unknown is not None and not model["merges"] and not model.get("fuse_unk") and is_character_rule(cut):
             return CharacterEncoder(model["vocab"], unknown)
         return _byte_level_bpe(model, cut, self._threads)
 
+    def _is_found_plainly(self, token: dict[str, Any]) -> bool:
+        """Whether an added token is found in normalized text, whatever is around it."""
+        content: str = token["content"]
+        looks_around = any(token.get(rule) for rule in AROUND)
+        return bool(content and token.get("normalized")) and not looks_around and self._normalizer(content) == content
 
+
+AROUND = ("lstrip", "rstrip", "single_word")  # what an added token may ask of the text around it
 UNKNOWN_TO_US = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
+
+
+def _added(file: Any, special: bool) -> list[Any]:
+    """The added tokens that are special, or those that are not."""
+    return [token for token in file["added_tokens"] if token["special"] is special]
 
 
 def _byte_level_bpe(model: dict[str, Any], cut: Any, threads: int) -> WordEncoder | None:

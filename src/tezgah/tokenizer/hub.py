@@ -35,7 +35,7 @@ def push(folder: Path, repository: str, public: bool = False) -> str:
 
 
 def pull(repository: str, folder: Path, revision: str | None = None) -> Tokenizer:
-    """Download the tokenizer of `repository` into `folder`; its files appear once the tokenizer is found usable.
+    """Download the tokenizer of `repository` into `folder`, in place of one that is there, once it is found usable.
 
     `revision` is a branch, a tag or a commit. Raises InputError.
     """
@@ -47,9 +47,11 @@ def pull(repository: str, folder: Path, revision: str | None = None) -> Tokenize
             tokenizer = Tokenizer.load(here)
         except InputError as error:
             raise InputError(str(error).replace(here, repository)) from None
-        for path in sorted(Path(here).iterdir()):
-            if path.name in FILES:
-                write_bytes(folder / path.name, path.read_bytes())
+        held = [name for name in FILES if (Path(here) / name).is_file()]
+        for name in held:
+            write_bytes(folder / name, (Path(here) / name).read_bytes())
+        for name in set(FILES) - set(held):  # of another tokenizer, which would still be read first
+            (folder / name).unlink(missing_ok=True)
     return tokenizer
 
 

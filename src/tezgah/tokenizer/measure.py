@@ -4,9 +4,9 @@ Tokens per word is the *fertility*, words continued the *proportion of continued
 Rust et al. 2021 ("How Good is Your Tokenizer?", section 4): 1 and 0 would be one token a word.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from time import perf_counter
 from typing import Any
 
@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tezgah.errors import InputError
 from tezgah.tokenizer.spelling import Spelling, spelling_of
 from tezgah.tokenizer.texts import arrays, buffers
 from tezgah.tokenizer.tokenizer import Tokenizer
@@ -21,6 +22,7 @@ from tezgah.tokenizer.words import WordCounts
 
 LONGEST = 10
 WARM_UP = " ".join(map("".join, product("abcdefghijklmno", repeat=3)))  # words enough to have every loop compiled
+CHUNKS = 32  # read together, and encoded on all cores: 16 MB
 RARE = 10  # an id seen fewer times is hardly learned
 
 
@@ -63,19 +65,26 @@ def measure(tokenizer: Tokenizer, texts: Iterable[Any]) -> Measures:
 
 
 def measure_all(tokenizers: Sequence[Tokenizer], texts: Iterable[Any]) -> list[Measured]:
-    """The same of several tokenizers, the texts read once. No text is held when the next few MB are read."""
+    """The same of several tokenizers, the texts read once, CHUNKS chunks in memory at a time."""
     tallies = [_Tally(tokenizer) for tokenizer in tokenizers]
     words = WordCounts()
     documents = size_bytes = 0
-    for array in arrays(texts):
-        _, ends = buffers(array)
-        documents += len(array)
-        size_bytes += int(ends[-1] - ends[0])
-        words.add(array)
+    for chunks in _several(arrays(texts)):
+        for array in chunks:
+            _, ends = buffers(array)
+            documents += len(array)
+            size_bytes += int(ends[-1] - ends[0])
+            words.add(array)
         for tally in tallies:
-            tally.add(array)
+            tally.add(chunks)
     distinct, times = words.result()
     return [tally.measured(documents, size_bytes, distinct, times) for tally in tallies]
+
+
+def _several(arrays: Iterable[Any]) -> Iterator[list[Any]]:
+    arrays = iter(arrays)
+    while chunks := list(islice(arrays, CHUNKS)):
+        yield chunks
 
 
 class _Tally:
@@ -87,7 +96,7 @@ class _Tally:
         self.seconds = 0.0
         tokenizer.encode(WARM_UP)
 
-    def add(self, texts: Any) -> None:
+    def add(self, texts: Sequence[Any]) -> None:
         started = perf_counter()
         ids, _ = self.tokenizer.encode_batch(texts)
         self.seconds += perf_counter() - started
@@ -123,6 +132,8 @@ def changed_words(old: Tokenizer, new: Tokenizer, texts: Iterable[Any]) -> float
     for array in arrays(texts):
         words.add(array)
     distinct, times = words.result()
+    if not len(times):
+        raise InputError("what should stay holds no word. Name other files.")
     (ids, offsets), (new_ids, new_offsets) = (tokenizer.encode_batch(distinct) for tokenizer in (old, new))
     length, new_length = np.diff(offsets), np.diff(new_offsets)  # (distinct words,) tokens
     is_changed = length != new_length

@@ -104,6 +104,7 @@ def word(text, i, end, classes):
 
 @inlined
 def gpt2(text, i, end, classes):
+    r"""`'(?:[sdmt]|ll|ve|re)`, or what `word` says."""
     after = suffix(text, i, end, False)
     if after > i:
         return after
@@ -112,6 +113,7 @@ def gpt2(text, i, end, classes):
 
 @inlined
 def turkish_safe(text, i, end, classes):
+    r"""`['’]\p{L}+`, or what `word` says."""
     mark = 0
     if text[i] == APOSTROPHE:
         mark = 1
@@ -124,6 +126,7 @@ def turkish_safe(text, i, end, classes):
 
 @inlined
 def whitespace(text, i, end, classes):
+    r"""` ?\S+|\s+(?!\S)|\s+`."""
     j = i + 1 if text[i] == BLANK and i + 1 < end else i
     if not kind(text, j, classes) & ANY_SPACE:
         return run_of_others(text, j, end, classes, ANY_SPACE)
@@ -132,6 +135,7 @@ def whitespace(text, i, end, classes):
 
 @inlined
 def digits(text, i, end, classes):
+    r"""`\p{N}`, or GPT-2's rule in what is between the digits."""
     if kind(text, i, classes) & NUMBER:
         return i + width(text, i)
     # GPT-2's rule, in the text up to the next digit: a piece would cross it only as white space before it
@@ -147,6 +151,7 @@ def digits(text, i, end, classes):
 
 @inlined
 def three_numbers(text, i, end, classes):
+    r"""`\p{N}{1,3}`."""
     j = i + width(text, i)
     for _ in range(2):
         if j < end and kind(text, j, classes) & NUMBER:
@@ -168,6 +173,7 @@ def signs(text, i, end, classes, slash):
 
 @inlined
 def cl100k(text, i, end, classes):
+    """GPT-4's rule, the first of PATTERNS["cl100k"]'s alternatives that matches."""
     after = suffix(text, i, end, True)
     if after > i:
         return after
@@ -215,6 +221,7 @@ def upper_word(text, i, end, classes):
 
 @inlined
 def o200k(text, i, end, classes):
+    """GPT-4o's rule, the first of PATTERNS["o200k"]'s alternatives that matches."""
     what = kind(text, i, classes)
     after_first = i + width(text, i)
     sign = not what & (ANY_LETTER | NUMBER | LINE_END)  # a word may begin with one such character

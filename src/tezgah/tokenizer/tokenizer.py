@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -12,13 +13,13 @@ from tezgah.console import warn
 from tezgah.cores import available_cores
 from tezgah.errors import InputError
 from tezgah.files import write_json, write_text
-from tezgah.tokenizer.artefact import Artefact, parse, read_artefact, roles
+from tezgah.tokenizer.artefact import COMMON_SEPARATORS, Artefact, parse, read_artefact, roles
 from tezgah.tokenizer.bytelevel import UTF8_BYTES, token_bytes
 from tezgah.tokenizer.compiled import compilation_told
 from tezgah.tokenizer.count import Words
 from tezgah.tokenizer.engine import Encoder
 from tezgah.tokenizer.extend import extend
-from tezgah.tokenizer.learn import learn, learn_from_words
+from tezgah.tokenizer.learn import Method, learn, learn_from_words
 from tezgah.tokenizer.rows import Rows, gathered, in_order
 from tezgah.tokenizer.settings import Algorithm, Normalization, Split
 from tezgah.tokenizer.stream import text_of_bytes, text_of_ids
@@ -28,7 +29,7 @@ from tezgah.tokenizer.texts import utf8
 class Tokenizer:
     """What a `tokenizer.json` does to text.
 
-    `vocab_size` counts ids up to the largest; `separator_id` stands between documents and is
+    `vocab_size` counts ids up to the largest; `separator` stands between documents and is
     never found inside one; `hash` is the SHA-256 of the `tokenizer.json` that `save` writes.
     """
 
@@ -46,8 +47,8 @@ class Tokenizer:
                     f"the added token {added.content!r} is stated to have the id {added.id}, which its place after "
                     f"the vocabulary does not give it: {vocabulary.get(added.content)}"
                 )
-        self.separator_id = vocabulary[artefact.separator]
         self.vocab_size = max(vocabulary.values()) + 1
+        self._separator_id = None if self.separator is None else vocabulary[self.separator]
         self._bytes: list[bytes | None] | None = None
         if file.is_byte_level():
             self._bytes = [None] * self.vocab_size
@@ -64,12 +65,16 @@ class Tokenizer:
         split: Split = "turkish-safe",
         algorithm: Algorithm = "bpe",
         normalize: Normalization = "none",
+        min_frequency: int = 0,
+        max_token_length: int | None = None,
+        limit_alphabet: int | None = None,
     ) -> Self:
         """A tokenizer learned from texts: strings, Arrow string arrays, or batches with a `text` column.
 
         The same texts give the same tokenizer ("unigram" excepted). WordPiece cuts words in BERT's way, whatever
-        the split. "characters" has at most `vocab_size` ids, "bytes" always 257. Raises InputError where the
-        others find fewer ids than asked, or a vocabulary has no room for its alphabet.
+        the split. "characters" has at most `vocab_size` ids, "bytes" always 257. The last three are limits as in
+        `learn.Method`. Raises InputError where the others find fewer ids than asked, or a vocabulary has no room for
+        its alphabet.
 
         >>> tokenizer = Tokenizer.train(["su su su"], vocab_size=259)
         >>> tokenizer.decode(tokenizer.encode("su sus"))
@@ -78,21 +83,15 @@ class Tokenizer:
         >>> turkish.decode(turkish.encode("IŞIK"))
         'ışık'
         """
+        method = Method(split, algorithm, normalize, min_frequency, max_token_length, limit_alphabet)
         with compilation_told():
-            return cls(learn(utf8(texts), vocab_size, split, algorithm, normalize))
+            return cls(learn(utf8(texts), vocab_size, method))
 
     @classmethod
-    def from_words(
-        cls,
-        words: Words,
-        vocab_size: int,
-        split: Split,
-        algorithm: Algorithm = "bpe",
-        normalize: Normalization = "none",
-    ) -> Self:
+    def from_words(cls, words: Words, vocab_size: int, method: Method) -> Self:
         """The same from words that `learn.count` counted before for the same split, algorithm and normalization."""
         with compilation_told():
-            return cls(learn_from_words(words, vocab_size, split, algorithm, normalize))
+            return cls(learn_from_words(words, vocab_size, method))
 
     def extend(self, texts: Iterable[Any], add: int) -> "Tokenizer":
         """A tokenizer with every id and merge of this one and up to `add` new tokens, learned from texts.
@@ -102,6 +101,16 @@ class Tokenizer:
         with compilation_told():
             return Tokenizer(Artefact(extend(self.json, utf8(texts), add, self._threads), self.separator))
 
+    @property
+    def separator_id(self) -> int:
+        """The id of the token between documents. Raises InputError where the tokenizer has none."""
+        if self._separator_id is None:
+            raise InputError(
+                f"the tokenizer has no token to set between documents (none of {', '.join(COMMON_SEPARATORS)}). "
+                'Name one of its tokens as "eos_token" in tokenizer_config.json.'
+            )
+        return self._separator_id
+
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """The tokenizer in a `tokenizer.json`, in a folder that holds one, or in GPT-2's two files in a folder."""
@@ -109,7 +118,7 @@ class Tokenizer:
         artefact = read_artefact(path)
         try:
             tokenizer = cls(artefact)
-        except ValueError as error:
+        except (ValueError, msgspec.MsgspecError) as error:
             raise InputError(f"{path}: not a usable tokenizer ({error}). Restore it, or train it anew.") from error
         if tokenizer._bytes is not None:
             held = {token[0] for token in tokenizer._bytes if token is not None and len(token) == 1}
@@ -139,7 +148,7 @@ class Tokenizer:
 
     def _encode(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Rows:
         ids, ends = self._encoder.encode(text, offsets)
-        if (ids == self.separator_id).any():
+        if self._separator_id is not None and (ids == self._separator_id).any():
             raise InputError(
                 f"a text spells {self.separator!r}, and this tokenizer's own rules turn it into the separator. "
                 "Take it out of the text, or use another tokenizer."
@@ -151,7 +160,7 @@ class Tokenizer:
         return self.decode_bytes(ids).decode(errors="replace")
 
     def decode_bytes(self, ids: ArrayLike) -> bytes:
-        """The exact bytes of ids."""
+        """The bytes of ids: of a tokenizer over bytes exactly those of the text."""
         wanted = [self._known(each) for each in np.asarray(ids, dtype=np.int64).ravel().tolist()]
         if self._bytes is None:
             return self._encoder.decode(wanted).encode()
@@ -184,10 +193,10 @@ class Tokenizer:
         """
         folder = Path(folder)
         write_text(folder / "tokenizer.json", self.json)
+        separators = {} if self.separator is None else {"bos_token": self.separator, "eos_token": self.separator}
         config = {
             "tokenizer_class": "PreTrainedTokenizerFast",  # any other class would replace the split by its own
-            "bos_token": self.separator,
-            "eos_token": self.separator,
+            **separators,
             "clean_up_tokenization_spaces": False,
             **roles(self.json),
         }

@@ -13,7 +13,6 @@ from tezgah.tokenizer.load import load, same
 # columns of a row: the first and the last eight bytes; length << 48 | tag << 32 | number + 1, 0 in nobody's row; value
 FIRST, LAST, WORD, VALUE = range(4)
 LENGTH_SHIFT, TAG_SHIFT, TAG, NUMBER = 48, 32, 0xFFFF, 0xFFFFFFFF
-LONGEST = 0x7FFF  # bytes of a word
 HASH_PRIME = np.uint64(0x9E3779B97F4A7C15)
 HALF, ONE = np.uint64(32), np.uint64(1)
 

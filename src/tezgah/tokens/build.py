@@ -20,7 +20,7 @@ def build_tokens(corpus: Path, tokenizer: Tokenizer, settings: TokensSettings, f
     """Write every split of the corpus into the empty `folder`, a batch of documents in memory at a time."""
     splits = read_corpus_index(corpus).splits
     total = sum(amount.bytes for amount in splits.values())
-    with progress("tokens", total, "bytes") as bar:
+    with progress("tokens", total, "B") as bar:
         written = {split: _write_split(corpus, split, tokenizer, settings, folder, bar) for split in splits}
     index = TokensIndex(
         format=FORMAT,
