@@ -27,9 +27,9 @@ def lines_of(folder: Path) -> list[str]:
     return [line for path in sorted(folder.glob("*.txt")) for line in path.read_text("utf-8").splitlines(keepends=True)]
 
 
-def apostrophes(tokenizer: Tokenizer, lines: list[str]) -> float:
+def apostrophes(tokenizer: Tokenizer, texts: list[str]) -> float:
     """Tokens per word with an apostrophe, each with a space before it."""
-    words = [" " + word for line in lines for word in APOSTROPHE_WORD.findall(line)]
+    words = [" " + word for text in texts for word in APOSTROPHE_WORD.findall(text)]
     _, offsets = tokenizer.encode_batch(words)
     return float(np.diff(offsets).mean())
 
@@ -38,7 +38,7 @@ def extension(base: Path, learned: list[str], held_out: list[str], english: list
     """A foreign tokenizer before and after."""
     old = Tokenizer.load(base)
     new = old.extend(["".join(learned)], add)
-    before, after = measure(old, held_out), measure(new, held_out)
+    before, after = (measure(each, ["".join(held_out)]) for each in (old, new))
     return {
         "added": new.vocab_size - old.vocab_size,
         "before": msgspec.to_builtins(before),
@@ -49,11 +49,11 @@ def extension(base: Path, learned: list[str], held_out: list[str], english: list
 
 def splits(learned: list[str], held_out: list[str], vocab_size: int) -> dict[str, dict[str, float]]:
     """New tokenizers by two splits."""
-    straight = [line.replace("’", "'") for line in held_out]
+    straight = ["".join(held_out).replace("’", "'")]
     found: dict[str, dict[str, float]] = {}
     names: tuple[Split, ...] = ("turkish-safe", "gpt2")
     for split in names:
-        made = Tokenizer.train([line.replace("’", "'") for line in learned], vocab_size, split)
+        made = Tokenizer.train(["".join(learned).replace("’", "'")], vocab_size, split)
         found[split] = {
             "tokens_per_apostrophe_word": apostrophes(made, straight),
             "bytes_per_token": measure(made, straight).bytes_per_token,
