@@ -2,8 +2,8 @@
 
     python benchmarks/tokenizer_turkish.py --prose FOLDER --english FOLDER --base tokenizer.json
 
-Learned on nine lines of ten, measured on the tenth, each line a document. Tokens per word with an apostrophe count the words
-of the measured lines that have one, apostrophes straightened everywhere.
+Learned on nine lines of ten, measured on the tenth, each line a document. Tokens per word with an
+apostrophe count the words of the measured lines that have one, apostrophes straightened everywhere.
 """
 
 import argparse
