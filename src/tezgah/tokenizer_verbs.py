@@ -157,7 +157,7 @@ def encode(operands: list[str], flags: EncodeFlags) -> Answer:
     if not flags.o:
         rows = [ids[begin:end].tolist() for ids, ends in encoded for begin, end in pairwise(ends)]
         return Answer("\n".join(" ".join(map(str, row)) for row in rows), {"tokenizer": path, "ids": rows})
-    value = {"tokenizer": path, **_write_ids(Path(flags.o).resolve(), tokenizer.vocab_size, encoded)}
+    value = {"tokenizer": path, **_write_ids(Path(flags.o), tokenizer.vocab_size, encoded)}
     return Answer(lines(value), value)
 
 
@@ -178,7 +178,7 @@ def _write_ids(folder: Path, vocab_size: int, encoded: "Iterator[tuple[NDArray[A
     from tezgah.tokens.npy import NpyWriter
 
     with (
-        atomic_folder(folder) as made,
+        atomic_folder(folder.resolve()) as made,
         closing(NpyWriter(made / "ids.npy", dtype_of(vocab_size))) as ids,
         closing(NpyWriter(made / "offsets.npy", "int64")) as offsets,
     ):

@@ -229,7 +229,7 @@ def test_the_end_of_text_token_that_a_config_names_is_the_separator(trained: Tok
     data["model"]["vocab"]["<eot>"] = data["model"]["vocab"].pop("<|endoftext|>")
     (tmp_path / "tokenizer.json").write_text(json.dumps(data))
     with pytest.raises(InputError, match=r"no token to set between documents.*eos_token"):
-        Tokenizer.load(tmp_path)
+        _ = Tokenizer.load(tmp_path).separator_id
     (tmp_path / "tokenizer_config.json").write_text('{"eos_token": {"content": "<eot>"}}')
     tokenizer = Tokenizer.load(tmp_path)
     assert (tokenizer.separator, tokenizer.separator_id) == ("<eot>", 0)
@@ -343,11 +343,8 @@ def test_a_folder_without_a_tokenizer_says_what_it_should_hold(tmp_path: Path):
 
 def test_gpt2_files_that_are_damaged_or_half_there_are_named(tmp_path: Path):
     vocabulary, merges = tmp_path / "encoder.json", tmp_path / "vocab.bpe"
-    vocabulary.write_text('{"a": 0, "b": 1, "ab": 2}')
-    with pytest.raises(InputError, match=r"encoder.json: has no <\|endoftext\|>"):
-        Tokenizer.load(tmp_path)
     vocabulary.write_text('{"a": 0, "b": 1, "ab": 2, "<|endoftext|>": 3}')
-    with pytest.raises(InputError, match=r"vocab.bpe: no such file"):
+    with pytest.raises(InputError, match=r"vocab.bpe: cannot be read"):
         Tokenizer.load(tmp_path)
     for damaged in ("#version: 0.2\na b\na c\n", "a b\nb\n"):
         merges.write_text(damaged)

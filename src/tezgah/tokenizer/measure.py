@@ -22,7 +22,7 @@ from tezgah.tokenizer.words import WordCounts
 
 LONGEST = 10
 WARM_UP = " ".join(map("".join, product("abcdefghijklmno", repeat=3)))  # words enough to have every loop compiled
-CHUNKS = 32  # read together, and encoded on all cores: 16 MB
+CHUNKS = 8  # read together, and encoded on all cores: 4 MB
 RARE = 10  # an id seen fewer times is hardly learned
 
 
