@@ -104,7 +104,7 @@ def test_the_textbook_model_has_the_textbooks_parameters():
         (lambda folder: (folder / "model.safetensors").unlink(), "no such file"),
         (lambda folder: (folder / "config.json").write_text("{"), "not valid JSON"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": "t5"}'), "t5"),
-        (lambda folder: (folder / "config.json").write_text('{"model_type": "gpt2"}'), "n_embd"),
+        (lambda folder: (folder / "config.json").write_text('{"model_type": "llama"}'), "vocab_size"),
     ],
 )
 def test_a_damaged_folder_is_refused_by_name(tmp_path, damage, message):
@@ -142,11 +142,11 @@ def test_sizes_that_do_not_fit_are_refused(settings, message):
 @pytest.mark.parametrize(
     ("shape", "field", "value"),
     [
-        ("gpt2", "activation_function", "relu"),
+        ("gpt2", "scale_attn_by_inverse_layer_idx", True),
         ("gpt2", "scale_attn_weights", False),
-        ("qwen3", "attention_bias", True),
+        ("qwen3", "layer_types", ["sliding_attention"]),
         ("qwen3", "use_sliding_window", True),
-        ("qwen3", "rope_parameters", {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}),
+        ("qwen3", "rope_parameters", {"rope_type": "longrope", "rope_theta": 1e4, "factor": 2.0}),
     ],
 )
 def test_a_computation_we_do_not_do_is_refused_by_name(tmp_path, shape, field, value):

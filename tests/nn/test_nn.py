@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tezgah.nn.attention import attend, explicit_causal
+from tezgah.nn.attention import attend, explicit_attention
+from tezgah.nn.config import Rope
 from tezgah.nn.cross_entropy import IGNORED, SoftmaxSlope, cross_entropy_sum
 from tezgah.nn.mlp import gelu_tanh
 from tezgah.nn.norms import RMSNorm
@@ -14,7 +15,7 @@ from tezgah.nn.positions import rotary_table, rotate
 def test_rotary_equals_transformers_llama():
     theirs = pytest.importorskip("transformers.models.llama.modeling_llama")
     q = torch.randn(2, 3, 5, 8)
-    cos, sin = rotary_table(8, 5)
+    cos, sin = rotary_table(8, 5, Rope(10_000.0))
     expected, _ = theirs.apply_rotary_pos_emb(q, q, torch.cat((cos, cos), -1)[None], torch.cat((sin, sin), -1)[None])
     torch.testing.assert_close(rotate(q, cos, sin), expected)
 
@@ -38,21 +39,27 @@ def test_rms_norm_equals_torch():
 def test_explicit_attention_equals_torchs_fused_kernel(kv_heads):
     q, k, v = torch.randn(2, 4, 7, 8), torch.randn(2, kv_heads, 7, 8), torch.randn(2, kv_heads, 7, 8)
     future = torch.full((7, 7), float("-inf")).triu(1)
-    torch.testing.assert_close(explicit_causal(q, k, v, future, 0.0), attend(q, k, v, future))
+    torch.testing.assert_close(explicit_attention(q, k, v, future, 0.0), attend(q, k, v, future))
 
 
-def test_sliced_loss_and_its_gradients_equal_torchs(monkeypatch):
+@pytest.mark.parametrize("plain_logits", [0, 1_000])
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_sliced_loss_and_its_gradients_equal_torchs(has_bias, plain_logits, monkeypatch):
     monkeypatch.setattr("tezgah.nn.cross_entropy.SLICE_LOGITS", 50)  # seven slices
+    monkeypatch.setattr("tezgah.nn.cross_entropy.SLICE_ROWS", 1)
+    monkeypatch.setattr("tezgah.nn.cross_entropy.PLAIN_LOGITS", plain_logits)
     hidden = torch.randn(2, 7, 6, requires_grad=True)
     weight = torch.randn(11, 6, requires_grad=True)
+    bias = torch.randn(11, requires_grad=True) if has_bias else None
     targets = torch.randint(0, 11, (2, 7))
     targets[0, 3] = IGNORED
-    ours = cross_entropy_sum(hidden, weight, targets, SoftmaxSlope())
-    theirs = F.cross_entropy((hidden @ weight.T).flatten(0, 1), targets.flatten(), reduction="sum")
+    ours = cross_entropy_sum(hidden, weight, targets, SoftmaxSlope(), bias)
+    theirs = F.cross_entropy(F.linear(hidden, weight, bias).flatten(0, 1), targets.flatten(), reduction="sum")
     torch.testing.assert_close(ours, theirs)
+    inputs = (hidden, weight) if bias is None else (hidden, weight, bias)
     for mine, expected in zip(
-        torch.autograd.grad(3 * ours, (hidden, weight)), torch.autograd.grad(3 * theirs, (hidden, weight)), strict=True
+        torch.autograd.grad(3 * ours, inputs), torch.autograd.grad(3 * theirs, inputs), strict=True
     ):
         torch.testing.assert_close(mine, expected)
     with torch.no_grad():
-        torch.testing.assert_close(cross_entropy_sum(hidden, weight, targets, SoftmaxSlope()), theirs)
+        torch.testing.assert_close(cross_entropy_sum(hidden, weight, targets, SoftmaxSlope(), bias), theirs)

@@ -370,3 +370,18 @@ def test_a_flipped_byte_in_the_file_is_an_input_error_or_another_tokenizer(
     file.write_bytes(content)
     with suppress(InputError):
         assert Tokenizer.load(file).vocab_size > 0
+
+
+def test_the_first_gpts_two_files_are_read_as_transformers_reads_them(tmp_path: Path):
+    transformers = pytest.importorskip("transformers")
+    letters = "abcdefghijklmnopqrstuvwxyz.,'0123456789"
+    merges = [("t", "h"), ("th", "e</w>"), ("c", "a"), ("ca", "t</w>"), ("s", "a"), ("sa", "t</w>")]
+    names = ["<unk>", *letters, *(f"{letter}</w>" for letter in letters), *("".join(merge) for merge in merges)]
+    vocab = {name: number for number, name in enumerate(names)}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocab))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n" + "\n".join(map(" ".join, merges)) + "\n")
+    theirs = transformers.OpenAIGPTTokenizer(vocab=vocab, merges=merges)
+    ours = Tokenizer.load(tmp_path)
+    for text in ("The cat sat.", "THE  CAT, it's 7 köy é", "", "the\ncat"):
+        assert ours.encode(text).tolist() == theirs(text)["input_ids"]
+    assert ours.decode(ours.encode("The cat sat")) == theirs.decode(theirs("The cat sat")["input_ids"])

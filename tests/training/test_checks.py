@@ -79,22 +79,39 @@ def test_a_cpu_holds_attention_weights_where_there_is_dropout(dropout):
     assert any(shape[-2:] == (64, 64) for shape in kept) is checks.holds_attention(config(64, dropout), place())
 
 
-def refusal(memory: int, monkeypatch: pytest.MonkeyPatch, sequences: int = 8) -> str:
+def refusal(memory: int, monkeypatch: pytest.MonkeyPatch, sequences: int = 8, recompute: bool = False) -> str:
     monkeypatch.setattr(checks, "memory_bytes", lambda place: memory)
     with pytest.raises(InputError) as refused:
-        check(place(), TrainSettings(steps=1, batch_size=8, micro_batch_size=sequences))
+        check(place(), TrainSettings(steps=1, batch_size=8, micro_batch_size=sequences, recompute=recompute))
     return str(refused.value)
 
 
+def needed(sequences: int, recomputed: bool = False) -> int:
+    return training_bytes(
+        config(), sequences, muon=True, low_precision=False, holds_attention=False, recomputed=recomputed
+    )
+
+
 def test_memory_that_will_not_do_is_refused_with_what_would(monkeypatch):
-    needed = [
-        training_bytes(config(), sequences, muon=True, low_precision=False, holds_attention=False)
-        for sequences in range(9)
-    ]
-    assert "Set train.micro_batch_size to 3 or less" in refusal(needed[3], monkeypatch)
+    assert refusal(needed(3), monkeypatch).endswith(
+        "Set train.micro_batch_size to 3 or less, or choose a smaller model."
+    )
     check(place(), TrainSettings(steps=1, batch_size=3, micro_batch_size=3))  # what was named fits
+    said = refusal(needed(8, recomputed=True), monkeypatch)
+    assert "or less, or train.recompute = true, or choose a smaller model." in said
+    check(place(), TrainSettings(steps=1, batch_size=8, recompute=True))
     for sequences in (1, 8):
-        said = refusal(needed[1] - 1, monkeypatch, sequences)
-        assert "Set model.context_length below 1024, or choose a smaller model." in said
-        assert "micro_batch_size" not in said
-    assert refusal(needed[0] - 1, monkeypatch).endswith("here. Choose a smaller model.")
+        said = refusal(needed(1) - 1, monkeypatch, sequences)
+        fewer = " and train.micro_batch_size to 1 or less" if sequences == 8 else ""
+        assert said.endswith(f"Set train.recompute = true{fewer}, or choose a smaller model.")
+        said = refusal(needed(1, recomputed=True) - 1, monkeypatch, sequences, recompute=True)
+        assert said.endswith("Set model.context_length below 1024, or choose a smaller model.")
+    assert refusal(needed(0) - 1, monkeypatch).endswith("here. Choose a smaller model.")
+
+
+@pytest.mark.parametrize(
+    ("loss", "warned"), [(0.4, False), (5.7, False), (6.9, False), (7.2, True), (float("nan"), True)]
+)
+def test_a_model_that_begins_worse_than_by_guessing_is_noticed(capsys, loss, warned):
+    checks.check_initial_loss(loss, vocab_size=300)  # ln 300 is 5.70; a model trained before begins lower
+    assert ("the tokenizer is not the model's" in capsys.readouterr().err) is warned

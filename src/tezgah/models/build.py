@@ -7,8 +7,8 @@ from tezgah.models import families
 from tezgah.models.causal import CausalLM
 from tezgah.models.config import CausalConfig
 from tezgah.models.gpt2 import stack_config as gpt2_stack
-from tezgah.models.qwen3 import stack_config as qwen3_stack
 from tezgah.models.settings import SIZES, ModelSettings
+from tezgah.nn.config import Rope, StackConfig
 from tezgah.seeds import named_seed
 
 
@@ -18,32 +18,69 @@ def build_config(settings: ModelSettings, vocab_size: int) -> CausalConfig:
     Raises InputError where the numbers do not fit together.
     """
     n_layers, width, n_heads = _sizes(settings)
-    if settings.shape == "gpt2":
-        _refuse(settings, "gpt2", ("n_kv_heads", "head_dim"))
-        if width % n_heads:
-            raise InputError(f"[model] width {width} is not a multiple of n_heads {n_heads}. Change one of them.")
-        mlp_width = settings.mlp_width or 4 * width
-        stack = gpt2_stack(n_layers, width, n_heads, mlp_width, settings.qkv_bias, settings.dropout)
-    else:
-        if settings.dropout:
-            raise InputError('[model] dropout: the qwen3 shape has none. Set it to 0, or choose shape = "gpt2".')
-        n_kv_heads = settings.n_kv_heads or n_heads
-        if n_heads % n_kv_heads:
-            raise InputError(
-                f"[model] n_kv_heads {n_kv_heads} does not divide n_heads {n_heads}. Choose a divisor of {n_heads}."
-            )
-        head_dim = settings.head_dim or max(2, width // n_heads // 2 * 2)
-        if head_dim % 2:
-            raise InputError(f"[model] head_dim {head_dim} is odd; rotary positions turn pairs. Choose an even number.")
-        mlp_width = settings.mlp_width or -(-8 * width // 3 // 32) * 32
-        stack = qwen3_stack(n_layers, width, n_heads, n_kv_heads, head_dim, mlp_width, float(settings.rope_theta))
+    if settings.context_length is None:
+        raise InputError("[model] context_length: a new model needs one. Set it to a number of tokens.")
+    is_rotary = settings.shape in ("qwen3", "llama")
+    stack = (_rotary_stack if is_rotary else _learned_stack)(settings, n_layers, width, n_heads)
     return CausalConfig(
         family=settings.shape,
         vocab_size=vocab_size,
         context_length=settings.context_length,
         stack=stack,
-        tied=settings.shape == "gpt2" if settings.tied is None else settings.tied,
-        learned_positions=settings.shape == "gpt2",
+        tied=not is_rotary if settings.tied is None else settings.tied,
+        learned_positions=not is_rotary,
+        embedding_dropout=settings.dropout,
+    )
+
+
+def _learned_stack(settings: ModelSettings, n_layers: int, width: int, n_heads: int) -> StackConfig:
+    """The stack of GPT and GPT-2."""
+    _refuse(settings, settings.shape, ("n_kv_heads", "head_dim"))
+    if width % n_heads:
+        raise InputError(f"[model] width {width} is not a multiple of n_heads {n_heads}. Change one of them.")
+    if settings.shape == "openai-gpt":
+        _refuse(settings, settings.shape, ("mlp_width",))
+    return gpt2_stack(
+        n_layers,
+        width,
+        n_heads,
+        settings.mlp_width or 4 * width,
+        qkv_bias=settings.qkv_bias,
+        dropout=settings.dropout,
+        attention_dropout=settings.dropout,
+        norm_first=settings.shape == "gpt2",
+    )
+
+
+def _rotary_stack(settings: ModelSettings, n_layers: int, width: int, n_heads: int) -> StackConfig:
+    """The stack of Llama and Qwen3."""
+    if settings.dropout:
+        raise InputError(
+            f'[model] dropout: the {settings.shape} shape has none. Set it to 0, or choose shape = "gpt2".'
+        )
+    n_kv_heads = settings.n_kv_heads or n_heads
+    if n_heads % n_kv_heads:
+        raise InputError(
+            f"[model] n_kv_heads {n_kv_heads} does not divide n_heads {n_heads}. Choose a divisor of {n_heads}."
+        )
+    head_dim = settings.head_dim or max(2, width // n_heads // 2 * 2)
+    if head_dim % 2:
+        raise InputError(f"[model] head_dim {head_dim} is odd; rotary positions turn pairs. Choose an even number.")
+    return StackConfig(
+        n_layers=n_layers,
+        width=width,
+        n_heads=n_heads,
+        n_kv_heads=n_kv_heads,
+        head_dim=head_dim,
+        mlp_width=settings.mlp_width or -(-8 * width // 3 // 32) * 32,
+        norm="rms",
+        norm_epsilon=1e-6,
+        mlp="swiglu",
+        rope=Rope(float(settings.rope_theta)),
+        qk_norm=settings.shape == "qwen3",
+        qkv_bias=False,
+        output_bias=False,
+        mlp_bias=False,
     )
 
 

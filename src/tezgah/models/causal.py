@@ -9,8 +9,10 @@ from torch.nn import functional as F
 from tezgah.models.config import CausalConfig
 from tezgah.nn.cache import KVCache
 from tezgah.nn.cross_entropy import SoftmaxSlope, cross_entropy_sum
+from tezgah.nn.masks import text_positions
 from tezgah.nn.precision import widened
 from tezgah.nn.stack import Stack
+from tezgah.nn.trace import Trace
 
 
 class CausalLM(nn.Module):
@@ -27,36 +29,64 @@ class CausalLM(nn.Module):
 
     def forward(
         self,
-        ids: Tensor,
+        ids: Tensor | None,
         attention_mask: Tensor | None = None,
         token_types: Tensor | None = None,
+        *,
+        embeddings: Tensor | None = None,
+        positions: Tensor | None = None,
         cache: KVCache | None = None,
+        head_mask: Tensor | None = None,
+        trace: Trace | None = None,
     ) -> Tensor:
         """Logits of the token after each of `ids`, (batch, time) → (batch, time, vocab), float32.
 
-        `attention_mask`, (batch, keys), is 0 at padding, cached positions included; positions are
-        counted from the row's start all the same. With a `cache`, `ids` follow what it holds and
-        are added to it. Causal families have no `token_types`.
+        `attention_mask` is 0 at padding, (batch, keys), on either side, or where a query may not look,
+        (batch, time, keys); cached positions included. `positions`, (batch, time), are counted from each row's first
+        token where not given. With a `cache`, `ids` follow what it holds and are added to it.
+        `embeddings`, (batch, time, width), stand in place of ids. `head_mask` is (heads,) or (layers, heads);
+        `trace` is filled with what happens inside. Causal families have no `token_types`.
         """
         if token_types is not None:
             raise TypeError("a causal model takes no token_types")
-        hidden = self.hidden(ids, attention_mask, cache)
+        hidden = self.hidden(
+            ids,
+            attention_mask,
+            embeddings=embeddings,
+            positions=positions,
+            cache=cache,
+            head_mask=head_mask,
+            trace=trace,
+        )
         return widened(F.linear(hidden, self.head_weight()))
 
     def next_logits(self, ids: Tensor, cache: KVCache) -> Tensor:
         """Logits of what follows the last of `ids` alone, (batch, vocab), float32; `cache` as in `forward`."""
         return F.linear(self.hidden(ids, cache=cache)[:, -1], self.head_weight()).float()
 
-    def hidden(self, ids: Tensor, attention_mask: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
-        """The last norm's output, (batch, time, width)."""
+    def hidden(
+        self,
+        ids: Tensor | None,
+        attention_mask: Tensor | None = None,
+        *,
+        embeddings: Tensor | None = None,
+        positions: Tensor | None = None,
+        cache: KVCache | None = None,
+        head_mask: Tensor | None = None,
+        trace: Trace | None = None,
+    ) -> Tensor:
+        """What the stack gives, (batch, time, width); the rest as in `forward`."""
         start = cache.length if cache is not None else 0
-        if start + ids.shape[1] > self.config.context_length:
-            raise ValueError(f"{start + ids.shape[1]} tokens exceed context_length {self.config.context_length}")
-        x = widened(self.embedding(ids))  # (batch, time, width)
+        x = embedded(self.embedding, ids, embeddings)  # (batch, time, width)
+        end = start + x.shape[1]
+        if end > self.config.context_length:
+            raise ValueError(f"{end} tokens exceed context_length {self.config.context_length}")
+        if positions is None and attention_mask is not None and attention_mask.ndim == 2:
+            positions = text_positions(attention_mask)[:, start:]
         if self.positions is not None:
-            x = x + self.positions.weight[start : start + ids.shape[1]]
-        x = F.dropout(x, self.config.stack.dropout, self.training)
-        return self.stack(x, attention_mask, cache)  # type: ignore[no-any-return]
+            x = x + (self.positions.weight[start:end] if positions is None else self.positions(positions))
+        x = F.dropout(x, self.config.embedding_dropout, self.training)
+        return self.stack(x, attention_mask, positions, cache, head_mask, trace)  # type: ignore[no-any-return]
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
         """Sum of the cross-entropies of `targets`, in nats; both (batch, time), −100 is not counted."""
@@ -82,3 +112,10 @@ class CausalLM(nn.Module):
         """
         yield from self.stack.blocks
         yield self.softmax_slope
+
+
+def embedded(table: nn.Embedding, ids: Tensor | None, embeddings: Tensor | None) -> Tensor:
+    """The vectors of `ids`, (batch, time, width), or the `embeddings` given in their place, in float32 at least."""
+    if (ids is None) == (embeddings is None):
+        raise TypeError("give either ids or embeddings")
+    return widened(table(ids) if embeddings is None else embeddings)

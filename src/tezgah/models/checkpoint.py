@@ -1,107 +1,153 @@
 """A model as a Hugging Face folder: config.json, model.safetensors, generation_config.json."""
 
+import dataclasses
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+import msgspec
+import torch
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
+from tezgah.console import say
 from tezgah.errors import InputError
-from tezgah.files import check_format, read_json, write_bytes, write_json
-from tezgah.models.causal import CausalLM
-from tezgah.models.config import CausalConfig
+from tezgah.files import write_bytes, write_json
+from tezgah.models.config import ModelConfig
+from tezgah.models.config_file import FORMAT, parse_config, read_family
 from tezgah.models.families import FAMILIES
+from tezgah.models.family import Family
+from tezgah.models.mapping import Entry
+from tezgah.models.weights import FRACTIONS, WeightFiles, listed
 
-FORMAT = 1
+VOCABULARY = ("embedding.weight", "head.weight", "masked_head.scores.weight", "masked_head.bias")  # a row for each id
+OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}  # of BERT's first release
 
 
-def save_model(model: CausalLM, folder: Path, separator_id: int) -> None:
+def save_model(model: Any, folder: Path, separator_id: int | None = None) -> None:
     """Write `model` into `folder`, so that `transformers` opens it with equal logits.
 
-    `separator_id` is the id that begins and ends a document. Tied tensors are written once.
+    `separator_id` is the id that begins and ends a document. Tied tensors are written once, all in the
+    precision they have.
     """
     family = FAMILIES[model.config.family]
-    ids = {"bos_token_id": separator_id, "eos_token_id": separator_id}
+    parameters = {name: tensor.detach().cpu() for name, tensor in model.named_parameters()}
+    ids = {} if separator_id is None else {"bos_token_id": separator_id, "eos_token_id": separator_id}
     config = {
-        "architectures": [family.architecture],
+        "architectures": [family.architecture_of(model.config)],
         "model_type": family.model_type,
         "tezgah_format": FORMAT,
-        "dtype": "float32",
-        "vocab_size": model.config.vocab_size,
-        "tie_word_embeddings": model.config.tied,
+        "dtype": str(model.embedding.weight.dtype).removeprefix("torch."),
         **ids,
-        **family.to_hugging_face(model.config),
+        **msgspec.to_builtins(family.fields_of(model.config)),
     }
-    parameters = {name: tensor.detach().cpu() for name, tensor in model.named_parameters()}
-    tensors = {entry.theirs: entry.to_disk(parameters).contiguous() for entry in family.key_map(model.config)}
+    is_headless = config["architectures"] == [family.headless]
+    tensors = {
+        entry.theirs.removeprefix(family.prefix) if is_headless else entry.theirs: entry.to_disk(
+            parameters
+        ).contiguous()
+        for entry in family.key_map(model.config)
+    }
     write_bytes(folder / "model.safetensors", save(tensors, metadata={"format": "pt"}))
-    write_json(folder / "generation_config.json", ids)
+    if ids:
+        write_json(folder / "generation_config.json", ids)
     write_json(folder / "config.json", config)
 
 
-def load_model(folder: Path) -> CausalLM:
-    """Open a folder that `save_model` or `transformers` wrote, in float32, ready to evaluate.
+def load_model(folder: Path, dtype: torch.dtype = torch.float32, vocab_size: int | None = None) -> Any:
+    """Open a folder that `save_model` or `transformers` wrote, ready to evaluate, its parameters as `dtype`.
 
-    Raises InputError for a missing or damaged file, or a family that is not known.
+    Weights are read where they lie, so they are in memory once. With a `vocab_size` the embedding, and the head, have
+    so many rows: new ones are the mean of the old. Raises InputError for a missing or damaged
+    file, or a model that is not known, before any memory is taken.
     """
-    model = CausalLM(read_config(folder))
-    load_weights(model, folder)
+    files, family, config = _looked_at(folder)
+    with torch.device("meta"):
+        model: Any = family.build(config)
+    entries = _matched(files, family, family.key_map(config), dict(model.named_parameters()))
+    sizes = {name: len(parameter) for name, parameter in model.named_parameters()}
+    for entry, name in entries:
+        for ours, tensor in entry.from_disk(files.tensor(name), sizes).items():
+            _place(model, ours, tensor.to(dtype).contiguous())
+    model.stack.make_tables()
+    if vocab_size is not None and vocab_size != config.vocab_size:
+        model = resized(model, vocab_size)
     return model.eval()
 
 
-def read_config(folder: Path) -> CausalConfig:
+def read_config(folder: Path) -> ModelConfig:
     """The configuration that a folder's `config.json` states."""
-    path = folder / "config.json"
-    fields = read_json(path)
-    if not isinstance(fields, dict):
-        raise InputError(f"{path}: holds no JSON object. Restore the file.")
-    if "tezgah_format" in fields:
-        check_format(path, fields["tezgah_format"], FORMAT)
-    family = FAMILIES.get(fields.get("model_type", ""))
-    if family is None:
-        known = ", ".join(FAMILIES)
-        raise InputError(f"{path}: model_type {fields.get('model_type')!r} is not one this tezgah reads ({known}).")
-    for name, values in family.computed.items():
-        if name in fields and fields[name] not in values:
-            raise InputError(
-                f"{path}: {name} = {fields[name]!r} is not computed by this tezgah ({name} = {values[0]!r} is). "
-                "Choose a checkpoint without it."
-            )
-    try:
-        return family.from_hugging_face(fields)
-    except ValueError as error:
-        raise InputError(f"{path}: {error} is not computed by this tezgah. Choose a checkpoint without it.") from None
-    except (KeyError, TypeError, AssertionError) as error:
-        raise InputError(f"{path}: the field {error} is missing or wrong for {family.model_type}.") from None
+    family, fields = read_family(folder / "config.json")
+    return parse_config(folder / "config.json", family, fields)
 
 
-def load_weights(model: CausalLM, folder: Path) -> None:
+def load_weights(model: Any, folder: Path) -> None:
     """Copy the weights in `folder` into `model`, every tensor checked for name and shape first."""
-    path = folder / "model.safetensors"
-    entries = FAMILIES[model.config.family].key_map(model.config)
-    parameters = dict(model.named_parameters())
+    files, parameters = WeightFiles(folder), dict(model.named_parameters())
+    family = FAMILIES[model.config.family]
     sizes = {name: len(parameter) for name, parameter in parameters.items()}
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = set(file.keys())
-            prefix = "" if any(name.startswith(("transformer.", "model.")) for name in names) else None
-            for entry in entries:
-                theirs = entry.theirs if prefix == "" else entry.theirs.split(".", 1)[1]
-                if theirs not in names:
-                    raise InputError(f"{path}: has no tensor {theirs}. Restore the file from its source.")
-                for name, tensor in entry.from_disk(file.get_tensor(theirs), sizes).items():
-                    _copy(path, theirs, parameters[name], tensor)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path}: damaged ({error}). Restore the file, or use an earlier checkpoint.") from None
+    for entry, name in _matched(files, family, family.key_map(model.config), parameters):
+        for ours, tensor in entry.from_disk(files.tensor(name), sizes).items():
+            parameters[ours].data.copy_(tensor)
 
 
-def _copy(path: Path, name: str, parameter: Any, tensor: Tensor) -> None:
-    if parameter.shape != tensor.shape:
+def resized(model: Any, vocab_size: int) -> Any:
+    """The model with `vocab_size` rows in its embedding and head: the first ones kept, new ones their mean."""
+    for name in set(VOCABULARY) & {name for name, _ in model.named_parameters()}:
+        old = model.get_parameter(name).detach()
+        mean = old.float().mean(0, keepdim=True).to(old.dtype)
+        more = mean.expand(max(0, vocab_size - len(old)), *old.shape[1:])
+        _place(model, name, torch.cat([old[:vocab_size], more]))
+    say(f"vocabulary: {model.config.vocab_size:,} rows made {vocab_size:,}; new ones are the mean of the old")
+    model.config = dataclasses.replace(model.config, vocab_size=vocab_size)
+    return model
+
+
+def _looked_at(folder: Path) -> tuple[WeightFiles, Family, ModelConfig]:
+    family, fields = read_family(folder / "config.json")
+    files = WeightFiles(folder)
+    return files, family, parse_config(folder / "config.json", family, fields, tuple(files.shapes))
+
+
+def _matched(
+    files: WeightFiles, family: Family, entries: list[Entry], parameters: Mapping[str, nn.Parameter]
+) -> list[tuple[Entry, str]]:
+    """Each entry with its tensor's name in the files. Raises InputError where names or shapes are others."""
+    names = {_modern(name): name for name in files.shapes}
+    bare = not any(name.startswith(family.prefix) for name in names)
+    matched = [(entry, entry.theirs.removeprefix(family.prefix) if bare else entry.theirs) for entry in entries]
+    expected = {name for _, name in matched}
+    if missing := expected - set(names):
+        raise InputError(f"{files.path}: lacks {listed(missing)}. Restore the file from its source.")
+    known = re.compile("|".join(f"({re.escape(family.prefix)})?({pattern})" for pattern in family.surplus))
+    if surplus := [name for name in set(names) - expected if not known.fullmatch(name)]:
         raise InputError(
-            f"{path}: {name} gives {tuple(tensor.shape)} where config.json says {tuple(parameter.shape)}. "
+            f"{files.path}: holds {listed(surplus)}, which a {family.model_type} of this config.json has not. "
             "The two files are not of one model."
         )
-    parameter.data.copy_(tensor)
+    for entry, name in matched:
+        needed, found = tuple(entry.to_disk(parameters).shape), files.shapes[names[name]]
+        if needed != found:
+            raise InputError(
+                f"{files.path}: {name} gives {found} where config.json says {needed}. "
+                "The two files are not of one model."
+            )
+        if files.dtypes[names[name]] not in FRACTIONS:
+            raise InputError(
+                f"{files.path}: {name} is of type {files.dtypes[names[name]]}, which is none of {listed(FRACTIONS)}. "
+                "Restore the file."
+            )
+    return [(entry, names[name]) for entry, name in matched]
+
+
+def _modern(name: str) -> str:
+    for old, new in OLD_NAMES.items():
+        name = name.removesuffix(old) + new if name.endswith(old) else name
+    return name
+
+
+def _place(model: nn.Module, name: str, tensor: Tensor) -> None:
+    """Make `tensor` the parameter of this name."""
+    owner, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(owner), leaf, nn.Parameter(tensor))

@@ -1,9 +1,12 @@
-"""What a causal language model is, in one frozen record."""
+"""What a model is, in one frozen record: a causal one, or an encoder that sees both sides."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from tezgah.nn.config import StackConfig
+
+CausalFamily = Literal["openai-gpt", "gpt2", "llama", "qwen3"]
+Head = Literal["none", "pooler", "masked_lm", "classification"]
 
 
 @dataclass(frozen=True)
@@ -11,15 +14,16 @@ class CausalConfig:
     """A stack between an embedding of `vocab_size` ids and a head over them.
 
     `learned_positions` adds an embedding of the position; otherwise positions are the stack's
-    affair. `tied` makes the head's matrix the embedding's.
+    affair. `tied` makes the head's matrix the embedding's. `embedding_dropout` is a probability.
     """
 
-    family: Literal["qwen3", "gpt2"]
+    family: CausalFamily
     vocab_size: int
     context_length: int
     stack: StackConfig
     tied: bool
     learned_positions: bool
+    embedding_dropout: float = 0.0
 
     @property
     def width(self) -> int:
@@ -30,3 +34,37 @@ class CausalConfig:
     def n_layers(self) -> int:
         """Blocks in the stack."""
         return self.stack.n_layers
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Embeddings of ids, positions and `n_token_types` parts of a text, a stack, and a head.
+
+    Heads: "none" gives the hidden states; "pooler" gives them too, and a vector for the whole text beside; "masked_lm"
+    scores every id at every position, by the embedding's matrix where `tied`; "classification" scores
+    `labels` for the text. `embedding_dropout` and `head_dropout` are probabilities.
+    """
+
+    family: Literal["bert"]
+    vocab_size: int
+    context_length: int
+    stack: StackConfig
+    n_token_types: int
+    head: Head
+    tied: bool = True
+    labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
+    embedding_dropout: float = 0.0
+    head_dropout: float = 0.0
+
+    @property
+    def width(self) -> int:
+        """Features of the residual stream."""
+        return self.stack.width
+
+    @property
+    def n_layers(self) -> int:
+        """Blocks in the stack."""
+        return self.stack.n_layers
+
+
+ModelConfig = CausalConfig | EncoderConfig

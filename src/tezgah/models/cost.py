@@ -1,60 +1,146 @@
 """What a configuration costs, without building the model: parameters, FLOPs, memory."""
 
-from tezgah.models.config import CausalConfig
+from dataclasses import dataclass
+
+from tezgah.models.config import CausalConfig, EncoderConfig, ModelConfig
 
 
-def count_parameters(config: CausalConfig) -> int:
-    """Trained parameters in all; a tied matrix counts once."""
-    head = 0 if config.tied else config.vocab_size * config.width
-    return embedding_parameters(config) + _stack_parameters(config) + head
+def count_parameters(config: ModelConfig) -> int:
+    """Trained parameters in all; a tied matrix counts once.
+
+    >>> from tezgah.models.build import build_config
+    >>> from tezgah.models.settings import ModelSettings
+    >>> count_parameters(build_config(ModelSettings(shape="gpt2", size="small", context_length=1_024), 50_257))
+    124439808
+    """
+    return embedding_parameters(config) + _stack_parameters(config) + _head_parameters(config)
 
 
-def embedding_parameters(config: CausalConfig) -> int:
-    """Parameters that are only looked up on the way in: token and position embeddings."""
+def embedding_parameters(config: ModelConfig) -> int:
+    """Parameters on the way in: token, position and token-type embeddings, and their norm."""
+    if isinstance(config, EncoderConfig):
+        rows = config.vocab_size + config.context_length + config.n_token_types
+        return rows * config.width + _norm_parameters(config)
     positions = config.context_length * config.width if config.learned_positions else 0
     return config.vocab_size * config.width + positions
 
 
-def flops_per_token(config: CausalConfig) -> int:
-    """Floating-point operations of training on one token, forward and backward, nothing recomputed.
+def _head_parameters(config: ModelConfig) -> int:
+    """Parameters of the head alone."""
+    width, scores = config.width, config.vocab_size * config.width
+    if isinstance(config, CausalConfig):
+        return 0 if config.tied else scores
+    pooler = width * width + width
+    if config.head == "masked_lm":
+        return pooler + _norm_parameters(config) + config.vocab_size + (0 if config.tied else scores)
+    labels = len(config.labels) * (width + 1) if config.head == "classification" else 0
+    return 0 if config.head == "none" else pooler + labels
 
-    6 × the parameters that multiply (the head's matrix, tied or not, included), plus attention's
-    two products, counted at half because causal attention needs half of them: 6 × layers ×
-    context × heads × head_dim (PaLM, Chowdhery et al. 2022, appendix B, halved).
+
+def forward_flops_per_token(config: ModelConfig, context_length: int | None = None) -> int:
+    """Floating-point operations of reading one token in a text of `context_length`, the model's own where not given.
+
+    2 × the parameters that multiply (the matrix that scores ids, tied or not, included), plus attention's
+    two products: 4 × layers × context × heads × head_dim, and half of that where attention is causal
+    and needs half of them (PaLM, Chowdhery et al. 2022, appendix B). A pooler and a classification see one
+    vector of a text, and are not counted.
     """
-    stack = config.stack
-    products = _stack_parameters(config) + config.vocab_size * config.width
-    attention = config.n_layers * config.context_length * stack.n_heads * stack.head_dim
-    return 6 * (products + attention)
+    stack, context = config.stack, context_length or config.context_length
+    attention = config.n_layers * context * stack.n_heads * stack.head_dim
+    return 2 * (_stack_parameters(config) + _scoring_parameters(config) + (1 if stack.causal else 2) * attention)
 
 
-def training_bytes(config: CausalConfig, sequences: int, muon: bool, low_precision: bool, holds_attention: bool) -> int:
-    """An estimate of the memory a step needs with `sequences` in one pass, in bytes.
+def flops_per_token(config: ModelConfig, context_length: int | None = None) -> int:
+    """Floating-point operations of training on one token: forward, and twice that backward; nothing recomputed."""
+    return 3 * forward_flops_per_token(config, context_length)
+
+
+@dataclass(frozen=True)
+class TrainingMemory:
+    """What a training step holds, in bytes; `copies` are the weights in 16 bits beside those in fp32."""
+
+    weights: int
+    copies: int
+    gradients: int
+    optimizer: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.copies + self.gradients + self.optimizer + self.activations
+
+
+def training_memory(
+    config: ModelConfig,
+    sequences: int,
+    muon: bool,
+    low_precision: bool,
+    holds_attention: bool,
+    context_length: int | None = None,
+    recomputed: bool = False,
+) -> TrainingMemory:
+    """An estimate of the memory a step needs with `sequences` of `context_length` tokens in one pass.
 
     Weights, gradients and optimizer state in fp32; activations kept for the backward pass; the
     weights' copies in 16 bits. `holds_attention` says whether the (time, time) attention weights are
-    among the activations; no fused kernel keeps them.
+    among the activations; no fused kernel keeps them. Muon has one number of state a weight of the stack, AdamW two.
+    Of `recomputed` blocks only what enters each is kept, and the inside of one.
     """
-    stack, tokens, item = config.stack, sequences * config.context_length, 2 if low_precision else 4
-    matrices = _stack_parameters(config)
+    stack, context, item = config.stack, context_length or config.context_length, 2 if low_precision else 4
     parameters = count_parameters(config)
-    state = 4 * (3 * parameters - (matrices if muon else 0)) + 4 * parameters
     heads = stack.n_heads * stack.head_dim
     keys = stack.n_kv_heads * stack.head_dim
     per_token = 16 * stack.width + item * (3 * heads + 4 * keys + 4 * stack.mlp_width)
-    attention = stack.n_heads * config.context_length * (item + 4) if holds_attention else 0
-    copies = item * parameters if low_precision else 0
-    return state + copies + tokens * config.n_layers * (per_token + attention)
+    inside = per_token + (stack.n_heads * context * (item + 4) if holds_attention else 0)  # of a block, bytes a token
+    kept = config.n_layers * 4 * stack.width + inside if recomputed else config.n_layers * inside
+    return TrainingMemory(
+        weights=4 * parameters,
+        copies=item * parameters if low_precision else 0,
+        gradients=4 * parameters,
+        optimizer=4 * (2 * parameters - (_stack_parameters(config) if muon else 0)),
+        activations=sequences * context * kept,
+    )
 
 
-def _stack_parameters(config: CausalConfig) -> int:
+def training_bytes(
+    config: CausalConfig,
+    sequences: int,
+    muon: bool,
+    low_precision: bool,
+    holds_attention: bool,
+    recomputed: bool = False,
+) -> int:
+    """The whole of `training_memory`, in bytes."""
+    return training_memory(config, sequences, muon, low_precision, holds_attention, recomputed=recomputed).total
+
+
+def cache_bytes(config: ModelConfig, context_length: int, item_bytes: int) -> int:
+    """Keys and values of a text of `context_length` tokens in all layers, in bytes."""
+    return 2 * config.n_layers * context_length * config.stack.n_kv_heads * config.stack.head_dim * item_bytes
+
+
+def _scoring_parameters(config: ModelConfig) -> int:
+    """Parameters that multiply at every position after the stack: the matrix that scores ids, and a layer before it."""
+    scores = config.vocab_size * config.width
+    if isinstance(config, CausalConfig):
+        return scores
+    return config.width * config.width + scores if config.head == "masked_lm" else 0
+
+
+def _norm_parameters(config: ModelConfig) -> int:
+    return config.width * (2 if config.stack.norm == "layer" else 1)
+
+
+def _stack_parameters(config: ModelConfig) -> int:
     stack = config.stack
     queries, keys = stack.n_heads * stack.head_dim, stack.n_kv_heads * stack.head_dim
     attention = stack.width * (2 * queries + 2 * keys)
     mlp = (3 if stack.mlp == "swiglu" else 2) * stack.width * stack.mlp_width
-    norm = stack.width * (2 if stack.norm == "layer" else 1)
+    norm = _norm_parameters(config)
     small = 2 * norm + (2 * stack.head_dim if stack.qk_norm else 0)
     small += queries + 2 * keys if stack.qkv_bias else 0
-    if stack.linear_bias:
-        small += 2 * stack.width + stack.mlp_width * (2 if stack.mlp == "swiglu" else 1)
-    return config.n_layers * (attention + mlp + small) + norm
+    small += stack.width if stack.output_bias else 0
+    if stack.mlp_bias:
+        small += stack.width + stack.mlp_width * (2 if stack.mlp == "swiglu" else 1)
+    return config.n_layers * (attention + mlp + small) + (norm if stack.norm_first else 0)

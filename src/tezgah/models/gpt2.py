@@ -5,31 +5,42 @@ one tensor. The stock class has biases everywhere; a model without query, key an
 writes zeros, and says so in a field of ours that stock readers pass over.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from tezgah.models.causal import CausalLM
 from tezgah.models.config import CausalConfig
-from tezgah.models.mapping import Entry, Joined, Plain, Transposed
+from tezgah.models.family import Epsilon, Family, Fields, Layers, Probability, Size
+from tezgah.models.mapping import Entry, Joined, Plain, Transposed, Zeros
 from tezgah.nn.config import StackConfig
 
-ARCHITECTURE = "GPT2LMHeadModel"
-MODEL_TYPE = "gpt2"
-
-# Fields of a stock configuration that change the computation, and the values ours computes.
-COMPUTED: dict[str, tuple[Any, ...]] = {
-    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
-    "add_cross_attention": (False,),
-    "scale_attn_by_inverse_layer_idx": (False,),
-    "scale_attn_weights": (True,),
-}
+ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu", "relu2": "relu2"}
 
 
-def stack_config(
-    n_layers: int, width: int, n_heads: int, mlp_width: int, qkv_bias: bool, dropout: float, norm_epsilon: float = 1e-5
-) -> StackConfig:
-    """GPT-2's block at a size."""
+class GPT2Fields(Fields, frozen=True, kw_only=True):
+    """GPT-2's `config.json`; `qkv_bias` is ours."""
+
+    vocab_size: Size = 50_257
+    n_positions: Size = 1_024
+    n_embd: Size = 768
+    n_layer: Layers = 12
+    n_head: Size = 12
+    n_inner: Size | None = None
+    activation_function: Literal["gelu_new", "gelu_pytorch_tanh", "gelu", "relu2"] = "gelu_new"
+    resid_pdrop: Probability = 0.1
+    embd_pdrop: Probability = 0.1
+    attn_pdrop: Probability = 0.1
+    layer_norm_epsilon: Epsilon = 1e-5
+    tie_word_embeddings: bool = True
+    qkv_bias: bool = True
+
+
+def stack_config(n_layers: int, width: int, n_heads: int, mlp_width: int, **other: Any) -> StackConfig:
+    """GPT-2's block at a size; `other` are fields of StackConfig that differ from it."""
+    usual: dict[str, Any] = {"norm": "layer", "norm_epsilon": 1e-5, "mlp": "gelu_tanh"}
     return StackConfig(
         n_layers=n_layers,
         width=width,
@@ -37,14 +48,7 @@ def stack_config(
         n_kv_heads=n_heads,
         head_dim=width // n_heads,
         mlp_width=mlp_width,
-        norm="layer",
-        norm_epsilon=norm_epsilon,
-        mlp="gelu",
-        rope_theta=None,
-        qk_norm=False,
-        qkv_bias=qkv_bias,
-        linear_bias=True,
-        dropout=dropout,
+        **(usual | other),
     )
 
 
@@ -66,44 +70,50 @@ def initialize(model: nn.Module, config: CausalConfig, generator: torch.Generato
             parameter.normal_(0.0, 0.02 / (2 * config.n_layers) ** 0.5 if last else 0.02, generator=generator)
 
 
-def to_hugging_face(config: CausalConfig) -> dict[str, Any]:
-    """The family's own part of `config.json`."""
-    stack = config.stack
-    return {
-        "activation_function": "gelu_new",
-        "attn_pdrop": stack.dropout,
-        "embd_pdrop": stack.dropout,
-        "resid_pdrop": stack.dropout,
-        "layer_norm_epsilon": stack.norm_epsilon,
-        "n_ctx": config.context_length,
-        "n_embd": stack.width,
-        "n_head": stack.n_heads,
-        "n_inner": stack.mlp_width,
-        "n_layer": stack.n_layers,
-        "n_positions": config.context_length,
-        "qkv_bias": stack.qkv_bias,
-    }
-
-
-def from_hugging_face(fields: dict[str, Any]) -> CausalConfig:
-    """Read what `to_hugging_face` wrote, or any stock GPT-2's configuration."""
-    width = fields["n_embd"]
+def config_of(fields: GPT2Fields, architecture: str, tensors: Sequence[str]) -> CausalConfig:
+    """The configuration that a `config.json` states."""
+    if fields.n_embd % fields.n_head:
+        raise ValueError(f"n_embd {fields.n_embd} that n_head {fields.n_head} does not divide")
     stack = stack_config(
-        n_layers=fields["n_layer"],
-        width=width,
-        n_heads=fields["n_head"],
-        mlp_width=fields.get("n_inner") or 4 * width,
-        qkv_bias=fields.get("qkv_bias", True),
-        dropout=fields.get("resid_pdrop", 0.0),
-        norm_epsilon=fields.get("layer_norm_epsilon", 1e-5),
+        fields.n_layer,
+        fields.n_embd,
+        fields.n_head,
+        fields.n_inner or 4 * fields.n_embd,
+        norm_epsilon=fields.layer_norm_epsilon,
+        mlp=ACTIVATIONS[fields.activation_function],
+        qkv_bias=fields.qkv_bias,
+        dropout=fields.resid_pdrop,
+        attention_dropout=fields.attn_pdrop,
     )
     return CausalConfig(
         family="gpt2",
-        vocab_size=fields["vocab_size"],
-        context_length=fields["n_positions"],
+        vocab_size=fields.vocab_size,
+        context_length=fields.n_positions,
         stack=stack,
-        tied=fields.get("tie_word_embeddings", True),
+        tied=fields.tie_word_embeddings,
         learned_positions=True,
+        embedding_dropout=fields.embd_pdrop,
+    )
+
+
+def fields_of(config: CausalConfig) -> GPT2Fields:
+    """What `config.json` says of a configuration."""
+    stack = config.stack
+    names: dict[str, Any] = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
+    return GPT2Fields(
+        vocab_size=config.vocab_size,
+        n_positions=config.context_length,
+        n_embd=stack.width,
+        n_layer=stack.n_layers,
+        n_head=stack.n_heads,
+        n_inner=stack.mlp_width,
+        activation_function=names[stack.mlp],
+        resid_pdrop=stack.dropout,
+        embd_pdrop=config.embedding_dropout,
+        attn_pdrop=stack.attention_dropout,
+        layer_norm_epsilon=stack.norm_epsilon,
+        tie_word_embeddings=config.tied,
+        qkv_bias=stack.qkv_bias,
     )
 
 
@@ -114,15 +124,23 @@ def key_map(config: CausalConfig) -> list[Entry]:
         Plain("transformer.wpe.weight", "positions.weight"),
         Plain("transformer.ln_f.weight", "stack.norm.weight"),
         Plain("transformer.ln_f.bias", "stack.norm.bias"),
+        *conv1d_blocks(config),
     ]
+    return entries if config.tied else [*entries, Plain("lm_head.weight", "head.weight")]
+
+
+def conv1d_blocks(config: CausalConfig) -> list[Entry]:
+    """The entries of GPT's and GPT-2's blocks."""
+    entries: list[Entry] = []
     for layer in range(config.n_layers):
         theirs, ours = f"transformer.h.{layer}", f"stack.blocks.{layer}"
         for norm, name in (("ln_1", "attention_norm"), ("ln_2", "mlp_norm")):
             entries += [Plain(f"{theirs}.{norm}.{part}", f"{ours}.{name}.{part}") for part in ("weight", "bias")]
         parts = tuple(f"{ours}.attention.{part}" for part in ("query", "key", "value"))
-        entries.append(Joined(f"{theirs}.attn.c_attn.weight", tuple(f"{part}.weight" for part in parts), True))
-        biases = tuple(f"{part}.bias" for part in parts)
-        entries.append(Joined(f"{theirs}.attn.c_attn.bias", biases, False, zeros=not config.stack.qkv_bias))
+        weights, biases = tuple(f"{part}.weight" for part in parts), tuple(f"{part}.bias" for part in parts)
+        entries.append(Joined(f"{theirs}.attn.c_attn.weight", weights, True))
+        bias = f"{theirs}.attn.c_attn.bias"
+        entries.append(Joined(bias, biases, False) if config.stack.qkv_bias else Zeros(bias, weights))
         for projection, name in (
             ("attn.c_proj", "attention.output"),
             ("mlp.c_fc", "mlp.up"),
@@ -130,6 +148,25 @@ def key_map(config: CausalConfig) -> list[Entry]:
         ):
             entries.append(Transposed(f"{theirs}.{projection}.weight", f"{ours}.{name}.weight"))
             entries.append(Plain(f"{theirs}.{projection}.bias", f"{ours}.{name}.bias"))
-    if not config.tied:
-        entries.append(Plain("lm_head.weight", "head.weight"))
     return entries
+
+
+FAMILY = Family(
+    model_type="gpt2",
+    architectures=("GPT2LMHeadModel", "GPT2Model"),
+    fields=GPT2Fields,
+    computed={
+        "add_cross_attention": (False,),
+        "scale_attn_by_inverse_layer_idx": (False,),
+        "scale_attn_weights": (True,),
+    },
+    prefix="transformer.",
+    headless="GPT2Model",
+    surplus=(r"h\.\d+\.attn\.(bias|masked_bias)", r"lm_head\.weight"),
+    build=CausalLM,
+    initialize=initialize,
+    config_of=config_of,
+    fields_of=fields_of,
+    architecture_of=lambda config: "GPT2LMHeadModel",
+    key_map=key_map,
+)

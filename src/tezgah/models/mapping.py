@@ -1,4 +1,4 @@
-"""How tensors on disk hold a model's parameters: three kinds of entry, each read in both directions."""
+"""How tensors on disk hold a model's parameters: four kinds of entry, each read in both directions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,31 +41,52 @@ class Transposed:
 
 @dataclass(frozen=True)
 class Joined:
-    """Several parameters side by side in one tensor, transposed or not.
-
-    With `zeros` the parameters do not exist: zeros are written in their place, and reading a
-    checkpoint of another origin finds them in `ours` all the same.
-    """
+    """Several parameters side by side in one tensor, transposed or not."""
 
     theirs: str
     ours: tuple[str, ...]
     transposed: bool
-    zeros: bool = False
 
     def to_disk(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """The tensor to write."""
-        if self.zeros:
-            weights = [parameters[name.replace(".bias", ".weight")] for name in self.ours]
-            return torch.zeros(sum(len(weight) for weight in weights), dtype=weights[0].dtype)
         joined = torch.cat([parameters[name] for name in self.ours])
         return joined.T if self.transposed else joined
 
     def from_disk(self, tensor: Tensor, sizes: Mapping[str, int]) -> dict[str, Tensor]:
         """The parameters it holds; `sizes` gives each parameter's first dimension."""
-        if self.zeros:
-            return {}
         joined = tensor.T if self.transposed else tensor
         return dict(zip(self.ours, torch.split(joined, [sizes[name] for name in self.ours]), strict=True))
 
 
-Entry = Plain | Transposed | Joined
+@dataclass(frozen=True)
+class Zeros:
+    """A tensor that the stock class has and this model has not: one number for each row of the `like` parameters."""
+
+    theirs: str
+    like: tuple[str, ...]
+
+    def to_disk(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """The tensor to write."""
+        like = [parameters[name] for name in self.like]
+        return like[0].new_zeros(sum(len(parameter) for parameter in like))
+
+    def from_disk(self, tensor: Tensor, sizes: Mapping[str, int]) -> dict[str, Tensor]:
+        """The parameters it holds: none."""
+        return {}
+
+
+Entry = Plain | Transposed | Joined | Zeros
+
+
+def layered(n_layers: int, theirs: str, names: Mapping[str, str], parts: tuple[str, ...]) -> list[Entry]:
+    """The entries of modules that every block has: `theirs` is the layers' prefix, `names` theirs → ours.
+
+    >>> layered(1, "h", {"ln_1": "attention_norm"}, ("weight",))
+    [Plain(theirs='h.0.ln_1.weight', ours='stack.blocks.0.attention_norm.weight')]
+    """
+    return [
+        Plain(f"{theirs}.{layer}.{their_name}.{part}", f"stack.blocks.{layer}.{our_name}.{part}")
+        for layer in range(n_layers)
+        for their_name, our_name in names.items()
+        for part in parts
+    ]

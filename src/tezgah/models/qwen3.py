@@ -1,52 +1,24 @@
-"""Qwen3, dense (Yang et al. 2025): its block, its first weights, and its names on disk."""
+"""Qwen3, dense (Yang et al. 2025): Llama's block with normalized queries and keys, and our first weights for it."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
+from tezgah.models import llama
+from tezgah.models.causal import CausalLM
 from tezgah.models.config import CausalConfig
-from tezgah.models.mapping import Entry, Plain
-from tezgah.nn.config import StackConfig
+from tezgah.models.family import Family
+from tezgah.models.llama import RotaryFields, rotary_config, rotary_fields
+from tezgah.models.mapping import Entry, layered
 
-ARCHITECTURE = "Qwen3ForCausalLM"
-MODEL_TYPE = "qwen3"
-
-# Fields of a stock configuration that change the computation, and the values ours computes.
-COMPUTED: dict[str, tuple[Any, ...]] = {
-    "attention_bias": (False,),
-    "hidden_act": ("silu",),
-    "use_sliding_window": (False,),
-    "rope_scaling": (None,),
-}
+QK_NORMS = {"self_attn.q_norm": "attention.query_norm", "self_attn.k_norm": "attention.key_norm"}
 
 
-def stack_config(
-    n_layers: int,
-    width: int,
-    n_heads: int,
-    n_kv_heads: int,
-    head_dim: int,
-    mlp_width: int,
-    rope_theta: float,
-    norm_epsilon: float = 1e-6,
-) -> StackConfig:
-    """Qwen3's block at a size."""
-    return StackConfig(
-        n_layers=n_layers,
-        width=width,
-        n_heads=n_heads,
-        n_kv_heads=n_kv_heads,
-        head_dim=head_dim,
-        mlp_width=mlp_width,
-        norm="rms",
-        norm_epsilon=norm_epsilon,
-        mlp="swiglu",
-        rope_theta=rope_theta,
-        qk_norm=True,
-        qkv_bias=False,
-        linear_bias=False,
-    )
+class Qwen3Fields(RotaryFields, frozen=True, kw_only=True):
+    """Qwen3's `config.json`."""
+
+    layer_types: list[str] | None = None
 
 
 @torch.no_grad()
@@ -57,7 +29,7 @@ def initialize(model: nn.Module, config: CausalConfig, generator: torch.Generato
     start training at a loss of ln(vocab_size).
     """
     for name, parameter in model.named_parameters():
-        if name.endswith(("output.weight", "down.weight")):
+        if name.endswith(("output.weight", "down.weight", "bias")):
             parameter.zero_()
         elif name == "head.weight" or (name == "embedding.weight" and config.tied):
             parameter.normal_(0.0, 0.02 if config.tied else 0.001, generator=generator)
@@ -67,75 +39,35 @@ def initialize(model: nn.Module, config: CausalConfig, generator: torch.Generato
             parameter.normal_(0.0, config.width**-0.5, generator=generator)
 
 
-def to_hugging_face(config: CausalConfig) -> dict[str, Any]:
-    """The family's own part of `config.json`."""
-    stack = config.stack
-    return {
-        "attention_bias": False,
-        "attention_dropout": 0.0,
-        "head_dim": stack.head_dim,
-        "hidden_act": "silu",
-        "hidden_size": stack.width,
-        "intermediate_size": stack.mlp_width,
-        "max_position_embeddings": config.context_length,
-        "num_attention_heads": stack.n_heads,
-        "num_hidden_layers": stack.n_layers,
-        "num_key_value_heads": stack.n_kv_heads,
-        "rms_norm_eps": stack.norm_epsilon,
-        "rope_parameters": {"rope_theta": stack.rope_theta, "rope_type": "default"},
-        "use_sliding_window": False,
-    }
+def config_of(fields: Qwen3Fields, architecture: str, tensors: Sequence[str]) -> CausalConfig:
+    """The configuration that a `config.json` states."""
+    if set(fields.layer_types or ()) - {"full_attention"}:
+        raise ValueError("layer_types other than full_attention")
+    return rotary_config("qwen3", fields, fields.head_dim or 128, qk_norm=True, mlp_bias=False)
 
 
-def from_hugging_face(fields: dict[str, Any]) -> CausalConfig:
-    """Read what `to_hugging_face` wrote, or a stock dense Qwen3's configuration."""
-    rope = fields.get("rope_parameters") or {"rope_theta": fields.get("rope_theta", 10_000.0)}
-    if rope.get("rope_type", "default") != "default":
-        raise ValueError(f"rope_type {rope['rope_type']!r}")
-    stack = stack_config(
-        n_layers=fields["num_hidden_layers"],
-        width=fields["hidden_size"],
-        n_heads=fields["num_attention_heads"],
-        n_kv_heads=fields["num_key_value_heads"],
-        head_dim=fields["head_dim"],
-        mlp_width=fields["intermediate_size"],
-        rope_theta=rope["rope_theta"],
-        norm_epsilon=fields.get("rms_norm_eps", 1e-6),
-    )
-    return CausalConfig(
-        family="qwen3",
-        vocab_size=fields["vocab_size"],
-        context_length=fields["max_position_embeddings"],
-        stack=stack,
-        tied=fields.get("tie_word_embeddings", False),
-        learned_positions=False,
-    )
+def fields_of(config: CausalConfig) -> Qwen3Fields:
+    """What `config.json` says of a configuration."""
+    return Qwen3Fields(layer_types=["full_attention"] * config.n_layers, **rotary_fields(config))
 
 
 def key_map(config: CausalConfig) -> list[Entry]:
     """Every tensor on disk and the parameter it holds."""
-    names = {
-        "input_layernorm": "attention_norm",
-        "post_attention_layernorm": "mlp_norm",
-        "self_attn.q_proj": "attention.query",
-        "self_attn.k_proj": "attention.key",
-        "self_attn.v_proj": "attention.value",
-        "self_attn.o_proj": "attention.output",
-        "self_attn.q_norm": "attention.query_norm",
-        "self_attn.k_norm": "attention.key_norm",
-        "mlp.gate_proj": "mlp.gate",
-        "mlp.up_proj": "mlp.up",
-        "mlp.down_proj": "mlp.down",
-    }
-    entries: list[Entry] = [
-        Plain("model.embed_tokens.weight", "embedding.weight"),
-        Plain("model.norm.weight", "stack.norm.weight"),
-    ]
-    for layer in range(config.n_layers):
-        entries += [
-            Plain(f"model.layers.{layer}.{theirs}.weight", f"stack.blocks.{layer}.{ours}.weight")
-            for theirs, ours in names.items()
-        ]
-    if not config.tied:
-        entries.append(Plain("lm_head.weight", "head.weight"))
-    return entries
+    return llama.key_map(config) + layered(config.n_layers, "model.layers", QK_NORMS, ("weight",))
+
+
+FAMILY = Family(
+    model_type="qwen3",
+    architectures=("Qwen3ForCausalLM", "Qwen3Model"),
+    fields=Qwen3Fields,
+    computed={"use_sliding_window": (False,)},
+    prefix="model.",
+    headless="Qwen3Model",
+    surplus=llama.FAMILY.surplus,
+    build=CausalLM,
+    initialize=initialize,
+    config_of=config_of,
+    fields_of=fields_of,
+    architecture_of=lambda config: "Qwen3ForCausalLM",
+    key_map=key_map,
+)

@@ -1,9 +1,12 @@
-"""Multi-head causal self-attention (Vaswani et al. 2017, section 3.2), grouped (Ainslie et al. 2023).
+"""Multi-head self-attention (Vaswani et al. 2017, section 3.2), grouped (Ainslie et al. 2023).
 
 Two ways to the same numbers. The explicit product writes the (time, time) weights; inside a
 compiled CPU region it took 24 ms where torch's fused kernel took 88 (16 sequences of 256, 6 heads
-of 64, bf16, forward and backward, 2 cores). Everywhere else the fused kernel is the faster one.
+of 64, bf16, forward and backward, 2 cores). Everywhere else the fused kernel is the faster one,
+and the explicit product is for those who want to see the weights.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,77 +18,117 @@ from tezgah.nn.linear import joined_linear, linear
 from tezgah.nn.norms import RMSNorm
 from tezgah.nn.positions import rotate
 from tezgah.nn.precision import widened
+from tezgah.nn.trace import Trace
 
 # Longest time for which the explicit product's (time, time) weights are held.
 LONGEST_EXPLICIT = 1_024
 
 
+class Mask(NamedTuple):
+    """Who may not look where."""
+
+    bias: Tensor  # (batch or 1, 1, time, keys): −∞ where a query may not look, 0 elsewhere
+    alive: Tensor  # (batch or 1, 1, time, 1): 0 for a query that may look nowhere, whose output is 0, else 1
+
+
+class View(NamedTuple):
+    """What all blocks share in one pass. None stands for what does not apply."""
+
+    future: Tensor | None = None  # (time, time): −∞ after each query's own position; of a causal stack
+    mask: Mask | None = None  # in place of `future`
+    rotary: tuple[Tensor, Tensor] | None = None  # cosines and sines, each (time, pairs) or (batch, 1, time, pairs)
+    cache: KVCache | None = None
+    head_mask: Tensor | None = None  # (layers, heads): what each head's output is multiplied by
+    trace: Trace | None = None
+
+
 class Attention(nn.Module):
-    """Causal self-attention of one block; `layer` is its place in the stack (and in a cache)."""
+    """Self-attention of one block; `layer` is its place in the stack (and in a cache)."""
 
     def __init__(self, config: StackConfig, layer: int) -> None:
         super().__init__()
-        self.layer, self.head_dim, self.dropout = layer, config.head_dim, config.dropout
+        self.layer, self.head_dim, self.dropout = layer, config.head_dim, config.attention_dropout
         queries, keys = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
         self.query = nn.Linear(config.width, queries, bias=config.qkv_bias)
         self.key = nn.Linear(config.width, keys, bias=config.qkv_bias)
         self.value = nn.Linear(config.width, keys, bias=config.qkv_bias)
-        self.output = nn.Linear(queries, config.width, bias=config.linear_bias)
+        self.output = nn.Linear(queries, config.width, bias=config.output_bias)
         self.query_norm = RMSNorm(config.head_dim, config.norm_epsilon) if config.qk_norm else None
         self.key_norm = RMSNorm(config.head_dim, config.norm_epsilon) if config.qk_norm else None
 
-    def forward(
-        self,
-        x: Tensor,
-        future: Tensor,
-        rotary: tuple[Tensor, Tensor] | None = None,
-        mask: Tensor | None = None,
-        cache: KVCache | None = None,
-    ) -> Tensor:
-        """Mix `x`, (batch, time, width), over time; same shape.
-
-        `future`, (time, time), is −∞ after each query's own position and 0 up to it. `rotary` holds
-        the cosines and sines of these positions, (time, head_dim / 2). `mask`, (batch or 1, 1, time,
-        keys), is true where a query may look; None is causal.
-        """
+    def forward(self, x: Tensor, view: View) -> Tensor:
+        """Mix `x`, (batch, time, width), over time; same shape."""
         q, k, v = joined_linear(x, self.query, self.key, self.value)
         q, k, v = (self._heads(part) for part in (q, k, v))  # (batch, heads, time, head_dim)
         if self.query_norm is not None and self.key_norm is not None:
             q, k = self.query_norm(q), self.key_norm(k)
-        if rotary is not None:
-            q, k = rotate(q, *rotary), rotate(k, *rotary)
+        if view.rotary is not None:
+            q, k = rotate(q, *view.rotary), rotate(k, *view.rotary)
         q, k = q.to(v.dtype), k.to(v.dtype)
-        if cache is not None:
-            k, v = cache.append(self.layer, k, v)
-        mixed = attend(q, k, v, future, mask, self.dropout if self.training else 0.0)
+        if view.cache is not None:
+            k, v = view.cache.append(self.layer, k, v)
+        head_mask = None if view.head_mask is None else view.head_mask[self.layer, :, None, None]  # (heads, 1, 1)
+        weights = None if view.trace is None else view.trace.attentions
+        dropout = self.dropout if self.training else 0.0
+        mixed = attend(q, k, v, view.future, view.mask, dropout, head_mask, weights)
         return linear(mixed.transpose(1, 2).flatten(2), self.output)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:2], -1, self.head_dim).transpose(1, 2)  # (batch, heads, time, head_dim)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, future: Tensor, mask: Tensor | None = None, dropout: float = 0.0) -> Tensor:
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    future: Tensor | None = None,
+    mask: Mask | None = None,
+    dropout: float = 0.0,
+    head_mask: Tensor | None = None,
+    kept: list[Tensor] | None = None,
+) -> Tensor:
     """Softmax attention of `q`, (batch, heads, time, head_dim), over `k` and `v`, (batch, kv_heads, keys, head_dim).
 
-    Without a mask it is causal and time equals keys. Returns the shape of `q`.
+    With `future` and no mask it is causal, and time equals keys. The attention weights go into `kept`.
+    `head_mask` has a factor for every head. Returns the shape of `q`.
     """
     explicit = q.device.type == "cpu" and torch.compiler.is_compiling() and k.shape[2] <= LONGEST_EXPLICIT
-    if explicit and mask is None:
-        return explicit_causal(q, k, v, future, dropout)
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=mask is None, enable_gqa=q.shape[1] != k.shape[1]
-    )
+    if explicit or kept is not None:
+        mixed = explicit_attention(q, k, v, future if mask is None else mask.bias, dropout, head_mask, kept)
+    else:
+        mixed = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=None if mask is None else mask.bias.to(q.dtype),
+            dropout_p=dropout,
+            is_causal=mask is None and future is not None,
+            enable_gqa=q.shape[1] != k.shape[1],
+        )
+        mixed = mixed if head_mask is None else mixed * head_mask.to(mixed.dtype)
+    return mixed if mask is None else mixed * mask.alive.to(mixed.dtype)
 
 
-def explicit_causal(q: Tensor, k: Tensor, v: Tensor, future: Tensor, dropout: float) -> Tensor:
-    """Causal attention as four steps that a compiler fuses; shapes as in `attend`.
+def explicit_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Tensor | None,
+    dropout: float,
+    head_mask: Tensor | None = None,
+    kept: list[Tensor] | None = None,
+) -> Tensor:
+    """The same as four steps that a compiler fuses; shapes as in `attend`.
 
-    The mask is added, and given from outside: compiled, softmax and mask took 2.7 ms so, against
+    The bias is added, and given from outside: compiled, softmax and mask took 2.7 ms so, against
     6.6 filled in and 8.9 computed inside (96 × 256 × 256, 2 cores).
     """
     groups = q.shape[1] // k.shape[1]
     if groups > 1:
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
-    scores = widened(q @ k.mT) * q.shape[3] ** -0.5  # (batch, heads, time, time)
-    weights = (scores + future).softmax(-1)
+    scores = widened(q @ k.mT) * q.shape[3] ** -0.5  # (batch, heads, time, keys)
+    weights = (scores if bias is None else scores + bias).softmax(-1)
+    weights = weights if head_mask is None else weights * head_mask
+    if kept is not None:
+        kept.append(weights.to(v.dtype))
     return F.dropout(weights, dropout).to(v.dtype) @ v

@@ -1,7 +1,7 @@
 """Linear layers: one, or several of the same input as a single product.
 
-The bias is added apart from the product. A compiler folds the addition into what follows, while
-the product with a bias first copies the bias over its whole output (75 ms against 67 for six
+Compiled, the bias is added apart from the product. The compiler folds the addition into what follows,
+while the product with a bias first copies the bias over its whole output (75 ms against 67 for six
 products of 4,096 × 384 × 1,536 in bf16 on 2 cores).
 """
 
@@ -14,18 +14,19 @@ ONES = 16  # rows of ones in the product that sums a bias's gradient
 
 def linear(x: Tensor, layer: nn.Linear) -> Tensor:
     """What `layer` makes of `x`, (..., inputs) → (..., features)."""
-    y = F.linear(x, layer.weight)
-    return y if layer.bias is None else add_bias(y, layer.bias)
+    if layer.bias is None or not torch.compiler.is_compiling():
+        return F.linear(x, layer.weight, layer.bias)
+    return add_bias(F.linear(x, layer.weight), layer.bias)
 
 
 def joined_linear(x: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:
     """What each of `layers` makes of `x`, (..., inputs), computed as one matrix product.
 
     The weights stay apart, as checkpoints name them and as Muon orthogonalizes them; joining
-    them is a copy that a compiler folds into their conversion to bf16. In decoding the copy would
-    be most of the work (1.8 to 5 times slower at 12 × 768), so there each is a product of its own.
+    them is a copy that a compiler folds into their conversion to bf16. Elsewhere it would cost something,
+    and in decoding be most of the work (1.8 to 5 times slower at 12 × 768): there each is a product of its own.
     """
-    if not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+    if not torch.compiler.is_compiling():
         return tuple(linear(x, layer) for layer in layers)
     y = F.linear(x, torch.cat([layer.weight for layer in layers]))  # (..., sum of features)
     biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]

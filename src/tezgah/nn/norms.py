@@ -1,4 +1,4 @@
-"""Normalization of the last dimension, in fp32 whatever the precision around it."""
+"""Normalization of the last dimension, computed in fp32 whatever the precision around it."""
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,10 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize `x`, (..., width); returns float32 of the same shape."""
+        """Normalize `x`, (..., width); returns the same shape in the precision of the weights."""
         x = widened(x)
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.epsilon) * self.weight
+        x = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.epsilon) * self.weight
+        return x.to(self.weight.dtype)
 
 
 class LayerNorm(nn.Module):
@@ -32,11 +33,12 @@ class LayerNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize `x`, (..., width); returns float32 of the same shape."""
-        return F.layer_norm(widened(x), self.weight.shape, self.weight, self.bias, self.epsilon)
+        """Normalize `x`, (..., width); returns the same shape in the precision of the weights."""
+        weight, bias = widened(self.weight), widened(self.bias)
+        return F.layer_norm(widened(x), weight.shape, weight, bias, self.epsilon).to(self.weight.dtype)
 
 
 def build_norm(config: StackConfig) -> RMSNorm | LayerNorm:
-    """The norm of a stack's residual stream."""
+    """A norm of a stack's residual stream."""
     kind = RMSNorm if config.norm == "rms" else LayerNorm
     return kind(config.width, config.norm_epsilon)

@@ -2,49 +2,103 @@
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from tezgah.nn.attention import LONGEST_EXPLICIT
+from tezgah.nn.attention import LONGEST_EXPLICIT, Mask, View
 from tezgah.nn.block import Block
 from tezgah.nn.cache import KVCache
 from tezgah.nn.config import StackConfig
+from tezgah.nn.masks import attention_pattern
 from tezgah.nn.norms import build_norm
 from tezgah.nn.positions import rotary_table
+from tezgah.nn.trace import Trace
+
+FIRST_TURNED = 4_096  # positions whose rotations are computed ahead: a context of a million would take half a gigabyte
 
 
 class Stack(nn.Module):
-    """Blocks one after another; positions up to `context_length`."""
+    """Blocks one after another; positions up to `context_length`.
+
+    With `recomputed` the backward pass computes every block anew from its input instead of keeping
+    what happened inside: a third more work, and the memory of one block (Chen et al. 2016).
+    """
 
     def __init__(self, config: StackConfig, context_length: int) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.context_length, self.recomputed = config, context_length, False
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layers))
-        self.norm = build_norm(config)
-        self.future: Tensor
-        self.register_buffer("future", _future(min(context_length, LONGEST_EXPLICIT)), persistent=False)
-        if config.rope_theta is not None:
-            cos, sin = rotary_table(config.head_dim, context_length, config.rope_theta)
-            self.cos: Tensor
-            self.sin: Tensor
-            self.register_buffer("cos", cos, persistent=False)
-            self.register_buffer("sin", sin, persistent=False)
+        self.norm = build_norm(config) if config.norm_first else None
+        self.make_tables()
 
-    def forward(self, x: Tensor, padding: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
-        """Map embeddings `x`, (batch, time, width), to normalized hidden states of the same shape.
+    def make_tables(self) -> None:
+        """Compute what follows from the configuration alone: done again where a model was built without memory."""
+        future = _future(min(self.context_length, LONGEST_EXPLICIT)) if self.config.causal else None
+        self.future: Tensor | None
+        self.register_buffer("future", future, persistent=False)
+        if self.config.rope is not None:
+            self._turn(min(self.context_length, FIRST_TURNED))
 
-        `padding`, (batch, keys), is true where there is a token, cached ones included.
+    def _turn(self, length: int) -> None:
+        """Make the tables of rotations for so many positions."""
+        assert self.config.rope is not None
+        cos, sin = rotary_table(self.config.head_dim, length, self.config.rope)
+        self.cos: Tensor
+        self.sin: Tensor
+        self.register_buffer("cos", cos.to(self._device()), persistent=False)
+        self.register_buffer("sin", sin.to(self._device()), persistent=False)
+
+    def _device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def forward(
+        self,
+        x: Tensor,
+        allowed: Tensor | None = None,
+        positions: Tensor | None = None,
+        cache: KVCache | None = None,
+        head_mask: Tensor | None = None,
+        trace: Trace | None = None,
+    ) -> Tensor:
+        """Map embeddings `x`, (batch, time, width), to hidden states of the same shape.
+
+        `allowed` is 0 at padding, (batch, keys), or where a query may not look, (batch, time, keys), cached
+        keys included. `positions`, (batch, time), are those after the cached ones where not given.
+        `head_mask` is (heads,) or (layers, heads).
         """
-        start = cache.length if cache is not None else 0
-        time = x.shape[1]
-        rotary = None
-        if self.config.rope_theta is not None:
-            rotary = self.cos[start : start + time], self.sin[start : start + time]
-        future = self.future[:time, :time]
-        mask = _mask(start, time, padding, x.device)
+        start, time = cache.length if cache is not None else 0, x.shape[1]
+        view = View(
+            future=None if self.future is None else self.future[:time, :time],
+            mask=_mask(attention_pattern(start, time, self.config.causal, allowed, x.device)),
+            rotary=self._rotary(start, time, positions),
+            cache=cache,
+            head_mask=None if head_mask is None else head_mask.expand(len(self.blocks), -1),
+            trace=trace,
+        )
+        if self.norm is None:  # the first product takes it as it is; elsewhere a norm gives the products' precision
+            x = x.to(next(self.parameters()).dtype)
         for block in self.blocks:
-            x = block(x, future, rotary, mask, cache)
+            if trace is not None:
+                trace.hidden_states.append(x)
+            if self.recomputed and torch.is_grad_enabled():
+                x = checkpoint(block, x, view, use_reentrant=False)
+            else:
+                x = block(x, view)
         if cache is not None:
             cache.advance(time)
-        return self.norm(x)  # type: ignore[no-any-return]
+        x = x if self.norm is None else self.norm(x)
+        if trace is not None:
+            trace.hidden_states.append(x)
+        return x
+
+    def _rotary(self, start: int, time: int, positions: Tensor | None) -> tuple[Tensor, Tensor] | None:
+        if self.config.rope is None:
+            return None
+        end = start + time if positions is None else int(positions.max()) + 1
+        if end > len(self.cos):
+            self._turn(min(self.context_length, max(end, 2 * len(self.cos))))
+        if positions is None:
+            return self.cos[start : start + time], self.sin[start : start + time]
+        return self.cos[positions][:, None], self.sin[positions][:, None]  # (batch, 1, time, pairs)
 
 
 def _future(time: int) -> Tensor:
@@ -52,14 +106,10 @@ def _future(time: int) -> Tensor:
     return torch.full((time, time), float("-inf")).triu(1)
 
 
-def _mask(start: int, time: int, padding: Tensor | None, device: torch.device) -> Tensor | None:
-    """Where each of `time` queries after `start` cached positions may look, (batch or 1, 1, time, keys)."""
-    if start == 0 and padding is None:
+def _mask(pattern: Tensor | None) -> Mask | None:
+    """A pattern, (batch or 1, 1, time, keys), as attention uses it: a query that sees nothing is let see all first."""
+    if pattern is None:
         return None
-    causal = torch.ones(time, start + time, dtype=torch.bool, device=device).tril(start)  # (time, keys)
-    if padding is None:
-        return causal[None, None]
-    # A query in the padding sees itself, so that its softmax has a term; nobody reads its output.
-    itself = torch.eye(time, dtype=torch.bool, device=device)
-    itself = torch.cat((torch.zeros(time, start, dtype=torch.bool, device=device), itself), 1)
-    return (causal & padding[:, None, :].bool() | itself)[:, None]
+    alive = pattern.any(-1, keepdim=True)
+    bias = torch.zeros(pattern.shape, device=pattern.device).masked_fill(~(pattern | ~alive), float("-inf"))
+    return Mask(bias, alive)

@@ -24,6 +24,7 @@ COMMON_SEPARATORS = (SEPARATOR, "</s>", "[SEP]")
 HOLES = 1 << 20  # ids without a token that a vocabulary may have, and as many again as it has tokens
 HEAD_BYTES = 4_096  # of a .json file: `tokenizers` writes version, truncation, padding, added_tokens first
 BYTE_LEVEL_DECODER = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+WORD_END, WORD_END_UNKNOWN = "</w>", "<unk>"  # of the first GPT
 UNKNOWN = "<|unknown|>"  # of our vocabularies of characters
 ROLES = (
     ("unk_token", UNKNOWN),
@@ -99,6 +100,25 @@ def byte_level_bpe(
         normalizer=normalizer,
         pre_tokenizer=pre_tokenizer(split),
         decoder=BYTE_LEVEL_DECODER,
+    )
+
+
+def word_end_bpe(vocab: dict[str, int], merges: list[tuple[str, str]], separator: str | None) -> str:
+    """The text of the `tokenizer.json` of the first GPT: lower-cased characters, `</w>` in a word's last token."""
+    special = [name for name in (WORD_END_UNKNOWN, separator) if name is not None and name in vocab]
+    unknown = WORD_END_UNKNOWN if WORD_END_UNKNOWN in vocab else None
+    return tokenizer_json(
+        model=bpe_model(vocab, merges, unknown) | {"continuing_subword_prefix": "", "end_of_word_suffix": WORD_END},
+        special={name: vocab[name] for name in special},
+        normalizer={
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "handle_chinese_chars": True,
+            "strip_accents": None,
+            "lowercase": True,
+        },
+        pre_tokenizer={"type": "BertPreTokenizer"},
+        decoder={"type": "BPEDecoder", "suffix": WORD_END},
     )
 
 
@@ -253,13 +273,16 @@ def _separator(ids: dict[str, int], folder: Path) -> str | None:
 
 
 def _read_vocabulary_and_merges(vocabulary: Path, merges: Path) -> Artefact:
-    """GPT-2's own two files: a JSON map from token to id, and one merge a line."""
+    """GPT-2's own two files, or the first GPT's: a JSON map from token to id, and one merge a line."""
     try:
         vocab = msgspec.convert(read_json(vocabulary), dict[str, int])
     except msgspec.ValidationError as error:
         raise InputError(f"{vocabulary}: not a map from token to id ({error}). Restore the file.") from error
     separator = _separator(vocab, vocabulary.parent)
-    return Artefact(byte_level_bpe(vocab, _read_merges(merges, vocab), "gpt2", separator), separator)
+    read = _read_merges(merges, vocab)
+    if any(name.endswith(WORD_END) for name in vocab):
+        return Artefact(word_end_bpe(vocab, read, separator), separator)
+    return Artefact(byte_level_bpe(vocab, read, "gpt2", separator), separator)
 
 
 def _read_merges(path: Path, vocab: dict[str, int]) -> list[tuple[str, str]]:

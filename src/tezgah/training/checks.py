@@ -32,7 +32,7 @@ def check_before_training(
             f"micro_batch_size {passes}. Choose one that is."
         )
     how = settings.optimizer == "muon", place.autocast is not None, holds_attention(config, place)
-    fixed, needed = (training_bytes(config, sequences, *how) for sequences in (0, passes))
+    needed = training_bytes(config, passes, *how, settings.recompute)
     memory = memory_bytes(place)
     if world.is_first:
         say(
@@ -41,23 +41,37 @@ def check_before_training(
         )
         _notice_short_documents(config, train)
     if needed > memory:
-        fits = passes * (memory - fixed) // (needed - fixed)
-        if fits >= 1:
-            mend = f"Set train.micro_batch_size to {fits} or less, or choose a smaller model."
-        elif fixed < memory:  # one sequence is too much
-            mend = f"Set model.context_length below {config.context_length}, or choose a smaller model."
-        else:
-            mend = "Choose a smaller model."
+        fits, recomputed = (_sequences_in(memory, config, how, each) for each in (settings.recompute, True))
+        mend = _mend(fits, recomputed, passes, config.context_length)
         raise InputError(f"[train] about {needed / 1e9:.1f} GB are needed and {memory / 1e9:.1f} GB are here. {mend}")
 
 
+def _sequences_in(memory: int, config: CausalConfig, how: tuple[bool, bool, bool], recomputed: bool) -> int:
+    """How many sequences in one pass fit into `memory` bytes; below 0 where not even the model does."""
+    fixed, one = (training_bytes(config, sequences, *how, recomputed) for sequences in (0, 1))
+    return (memory - fixed) // (one - fixed)
+
+
+def _mend(fits: int, fit_recomputed: int, passes: int, context_length: int) -> str:
+    """What would do, given the sequences that fit into one pass as it is, and with recomputed blocks."""
+    if fits >= 1:
+        other = ", or train.recompute = true" if fit_recomputed >= passes else ""
+        return f"Set train.micro_batch_size to {fits} or less{other}, or choose a smaller model."
+    if fit_recomputed >= 1:
+        fewer = f" and train.micro_batch_size to {fit_recomputed} or less" if fit_recomputed < passes else ""
+        return f"Set train.recompute = true{fewer}, or choose a smaller model."
+    if fits == 0:  # one sequence is too much
+        return f"Set model.context_length below {context_length}, or choose a smaller model."
+    return "Choose a smaller model."
+
+
 def check_initial_loss(loss: float, vocab_size: int) -> None:
-    """Warn when an untrained model does not guess evenly: its first loss belongs near ln(vocab_size)."""
+    """Warn when a model begins worse than by guessing evenly, at ln(vocab_size); one trained before begins below it."""
     expected = math.log(vocab_size)
-    if not abs(loss - expected) < 0.15 * expected + 0.5:
+    if not loss < 1.15 * expected + 0.5:
         warn(
-            f"the loss before training is {loss:.2f}, far from ln(vocab_size) = {expected:.2f}: "
-            "the first weights are too large, or the tokenizer is not the data's."
+            f"the loss before training is {loss:.2f}, far above ln(vocab_size) = {expected:.2f}: "
+            "the first weights are too large, or the tokenizer is not the model's."
         )
 
 
@@ -68,7 +82,7 @@ def holds_attention(config: CausalConfig, place: Place) -> bool:
     products, which stand in for a fused kernel on MPS, and on a CPU where there is dropout.
     """
     if place.device.type == "cpu":
-        return config.stack.dropout > 0 or (place.compiled and config.context_length <= LONGEST_EXPLICIT)
+        return config.stack.attention_dropout > 0 or (place.compiled and config.context_length <= LONGEST_EXPLICIT)
     return place.device.type == "mps"
 
 

@@ -114,6 +114,7 @@ class Trainer:
         if place.device.type == "cpu":
             keep_freed_memory()
         self.model = model.to(place.device)
+        self.model.stack.recomputed = settings.recompute
         self.optimizer = build_optimizer(model, settings, place.matrix_dtype)
         self.state = resume(run, model, self.optimizer)
         if place.compiled:

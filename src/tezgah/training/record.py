@@ -26,7 +26,7 @@ class Evaluation(msgspec.Struct, frozen=True):
 class Record:
     """The readable files of one run; empty or None where the run has not come so far."""
 
-    name: str
+    folder: Path
     rows: list[Row]
     evaluation: Evaluation | None
     recipe_text: str
@@ -36,6 +36,11 @@ class Record:
     versions: dict[str, Any]
     log: list[dict[str, Any]]
     missing: list[str]  # a sentence each
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.resolve().name
 
     @property
     def baselines(self) -> dict[str, float]:
@@ -58,7 +63,7 @@ def read_record(run: Path, is_outdated: bool = False) -> Record:
     rows = read_metrics(run) if (run / "metrics.jsonl").is_file() else []
     text = _text(run / "recipe.toml")
     record = Record(
-        name=run.resolve().name,
+        folder=run,
         rows=rows,
         evaluation=None if is_outdated else _evaluation(run / "evaluation.json"),
         recipe_text=text,

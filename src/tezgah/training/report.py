@@ -6,6 +6,7 @@ from documents or from the model is escaped on the way in.
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -17,8 +18,10 @@ import numpy as np
 from tezgah.errors import InputError
 from tezgah.files import write_bytes, write_text
 from tezgah.models.build import build_config
+from tezgah.models.checkpoint import read_config
 from tezgah.models.cost import count_parameters
 from tezgah.models.settings import ModelSettings
+from tezgah.starting import find_model
 from tezgah.training.curves import run_figure
 from tezgah.training.figures import Panel, figure_of, inline_svg, picture, short_number
 from tezgah.training.markdown import escape, to_html
@@ -287,7 +290,8 @@ def _value(value: Any) -> str:
 
 
 def _parameters(record: Record) -> str:
-    """Trained parameters, from the recipe's model and the tokenizer's size; a dash where either is missing."""
+    """Trained parameters, from the recipe's model and the tokenizer's size, or, where it began with a model, from its
+    checkpoint; a dash where that is missing."""
     vocab_size = record.measures.get("vocab_size")
     if not vocab_size or "model" not in record.recipe:
         return "–"
@@ -295,7 +299,11 @@ def _parameters(record: Record) -> str:
         settings = msgspec.convert(record.recipe["model"], ModelSettings)
     except msgspec.ValidationError as error:
         raise InputError(f"{record.name}/recipe.toml: [model] is not one this tezgah knows ({error}).") from None
-    return f"{count_parameters(build_config(settings, vocab_size)):,}"
+    if not settings.from_:
+        return f"{count_parameters(build_config(settings, vocab_size)):,}"
+    with suppress(InputError):  # no checkpoint yet
+        return f"{count_parameters(read_config(find_model(record.folder))):,}"
+    return "–"
 
 
 def _number(value: float | None) -> str:

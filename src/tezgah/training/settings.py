@@ -22,6 +22,10 @@ class TrainSettings(Settings, frozen=True):
         NaturalInt, Meta(description="sequences per forward pass (gradient accumulation); 0 is all at once")
     ] = 0
 
+    recompute: Annotated[
+        bool, Meta(description="keep only what enters each block, and compute the rest anew: slower, in less memory")
+    ] = False
+
     optimizer: Annotated[
         Literal["muon", "adamw"], Meta(description="muon (hidden matrices; AdamW for the rest) or adamw")
     ] = "muon"
