@@ -225,7 +225,7 @@ def flops_of(name: str, task: Task) -> int:
 
     config = config_of(task, "qwen3" if name == "tezgah-default" else "gpt2")
     if name == "nanogpt":
-        stack = dataclasses.replace(config.stack, qkv_bias=False, linear_bias=False)
+        stack = dataclasses.replace(config.stack, qkv_bias=False, output_bias=False, mlp_bias=False)
         config = dataclasses.replace(config, stack=stack)
     return flops_per_token(config)
 

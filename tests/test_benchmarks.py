@@ -27,6 +27,7 @@ import training_step
 
 import tezgah
 from tezgah import cli
+from tezgah.nn.norms import RMSNorm
 from tezgah.tokenizer.tokenizer import Tokenizer
 from tezgah.tokens.shards import TokenStream
 
@@ -235,6 +236,7 @@ def test_parity_holds_and_a_difference_is_seen(demo_run: Path, monkeypatch: pyte
     assert 0 <= result["relative_error"] <= 1e-4
 
     model, tokenizer = tezgah.load(demo_run / "run")
+    assert isinstance(model.stack.norm, RMSNorm)
     model.stack.norm.weight.data *= 1.001
     monkeypatch.setattr(tezgah, "load", lambda folder: (model, tokenizer))
     with pytest.raises(SystemExit) as ended:
