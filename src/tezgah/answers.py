@@ -54,7 +54,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """
     columns = list(zip(head, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
-    is_number = [all(cell[:1].isdecimal() or cell == "–" for cell in column[1:]) for column in columns]
+    is_number = [all(cell.lstrip("-")[:1].isdecimal() or cell == "–" for cell in column[1:]) for column in columns]
     shown = [
         [
             cell.rjust(width) if right else cell.ljust(width)
@@ -63,6 +63,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in (head, *rows)
     ]
     return "\n".join("  ".join(row).rstrip() for row in shown)
+
+
+def percent(share: float) -> str:
+    """A share to read; what is not nothing is not shown as nothing.
+
+    >>> percent(0.1234), percent(0.00004), percent(0.0)
+    ('12.3 %', '0.004 %', '0 %')
+    """
+    return "0 %" if share == 0 else f"{100 * share:.1f} %" if share >= 0.001 else f"{100 * share:.1g} %"
 
 
 def short_names(paths: Sequence[PurePath]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tezgah.answers import table
+from tezgah.answers import percent, table
 from tezgah.tokenizer.explain import visible
 from tezgah.tokenizer.keywords import Known
 from tezgah.tokenizer.measure import Measured, Measures
@@ -94,15 +94,6 @@ def _row(reading: Reading) -> tuple[str, ...]:
         *map(percent, shares),
         f"{reading.megabytes_per_second:.1f}",
     )
-
-
-def percent(share: float) -> str:
-    """A share to read; what is not nothing is not shown as nothing.
-
-    >>> percent(0.1234), percent(0.00004), percent(0.0)
-    ('12.3 %', '0.004 %', '0 %')
-    """
-    return "0 %" if share == 0 else f"{100 * share:.1f} %" if share >= 0.001 else f"{100 * share:.1g} %"
 
 
 def _known(known: Known) -> tuple[str, ...]:
