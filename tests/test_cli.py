@@ -83,6 +83,7 @@ REFUSED = {
     "generate m p --max_new_tokns 3": "`generate` has no flag --max_new_tokns. Did you mean --max-new-tokens?",
     "generate m p": "m: no such folder. Give a run folder, a checkpoint, or a Hugging Face folder.",
     "evaluate .": ".: no model in it (no config.json).",
+    "inspect": "`inspect` needs MODEL.",
     "report nowhere": "nowhere: holds neither recipe.toml nor metrics.jsonl. Give the folder of a run.",
     "curves nowhere": "nowhere: holds neither recipe.toml nor metrics.jsonl. Give the folder of a run.",
 }

@@ -22,7 +22,7 @@ from tezgah import verbs
 
 ROOT = Path(__file__).parents[1]
 ENGLISH, TURKISH = ROOT / "README.md", ROOT / "README.tr.md"
-PAGES = [ENGLISH, TURKISH, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ENGLISH, TURKISH, *sorted((ROOT / "docs").rglob("*.md"))]
 SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 DECIMAL = r"\d+\.\d+(?:e-?\d+)?"
 
@@ -109,7 +109,7 @@ def test_every_verb_is_shown() -> None:
     assert [verb for verb in verbs.VERBS if not any(f"tezgah {verb} " in command for command in commands)] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_leads_to_a_file_and_a_heading_that_are_there(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if link.startswith("https://"):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tezgah.errors import InputError
 from tezgah.fields import Field, fields_of, parse
-from tezgah.recipe import BUDGETS, dump_recipe, load_recipe, make_recipe, recipe_fields, recipe_tables
+from tezgah.recipe import BESIDE_FROM, BUDGETS, dump_recipe, load_recipe, make_recipe, recipe_fields, recipe_tables
 from tezgah.settings import Settings
 from tezgah.starter import CHOSEN, starter, write_starter
 
@@ -56,6 +56,9 @@ def recipes(draw: st.DrawFn) -> Any:
     tables: dict[str, dict[str, Any]] = {}
     for field in [*chosen, budget]:
         tables.setdefault(field.table, {})[field.name] = draw(values_of(field))
+    if tables.get("model", {}).get("from"):  # beside it no shape, and no tokenizer trained anew
+        tables["model"] = {name: tables["model"][name] for name in BESIDE_FROM if name in tables["model"]}
+        tables.pop("tokenizer", None)
     return make_recipe(tables)
 
 
@@ -110,6 +113,17 @@ REFUSED = {
     '[train]\noptimizer = "adam"': '[train] optimizer must be muon or adamw, not "adam". Did you mean adamw?',
     "[corpus]\nsource = 3": "[corpus] source must be text or a list of texts, not 3.",
     '[corpus]\nkeep_columns = ["a", 4]': '[corpus] keep_columns must be a list of texts, not ["a", 4].',
+    '[model]\nform = "a"': "[model] has no field form. Did you mean from?",
+    '[model]\nfrom = ["a"]': '[model] from must be text, not ["a"].',
+    '[model]\nfrom = "a"\nwidth = 8\n[train]\nsteps = 1': "[model] width: comes from the folder a. Leave it out.",
+    '[model]\nfrom = "a"\nshape = "gpt2"\ntied = true\ncontext_length = 8\n[train]\nsteps = 1': (
+        "[model] shape, tied: come from the folder a. Leave them out."
+    ),
+    '[model]\nfrom = "a"\n[tokenizer]\nvocab_size = 300\n[train]\nsteps = 1': (
+        "[tokenizer] vocab_size: beside [model] from no tokenizer is trained, its ids would not be those that a has "
+        "learned. Leave the table out to keep the folder's, or set its path to one extended from that "
+        "(`tezgah tokenizer extend`)."
+    ),
     "[train]\nsteps = 1\nminutes = 2": "[train] steps = 1 and minutes = 2.0 are 2 budgets at once. Keep one of them.",
     "[corpus]": "[train] has no budget. Set one of steps, tokens, epochs, minutes.",
 }
@@ -161,6 +175,20 @@ def test_a_flag_is_read_by_its_fields_type(flag: tuple[str, str], value: Any) ->
     recipe = make_recipe({"train": {"steps": 1}, "model": {"n_layers": 3}}, {key: text})
     table, name = key.replace("-", "_").split(".")
     assert getattr(getattr(recipe, table), name) == value
+
+
+def test_from_leaves_the_shape_to_the_folder(tmp_path: Path) -> None:
+    tables = {"model": {"n_layers": 3}, "train": {"steps": 1}}
+    told = make_recipe(tables, {"model.from": "runs/a", "model.n_layers": "none"})
+    assert (told.model.from_, told.model.context_length) == ("runs/a", None)
+    assert recipe_tables(told)["model"] == {"from": "runs/a"}
+    assert make_recipe(tables, {"model.from": "none"}) == make_recipe(tables)
+    shorter = make_recipe({"train": {"steps": 1}}, {"model.from": "a", "model.context_length": "64"})
+    assert recipe_tables(shorter)["model"] == {"from": "a", "context_length": 64}
+    (tmp_path / "resolved.toml").write_text(dump_recipe(shorter))
+    assert load_recipe(tmp_path / "resolved.toml") == shorter
+    ready = make_recipe({"train": {"steps": 1}, "tokenizer": {"path": "t", "vocab_size": 9}}, {"model.from": "a"})
+    assert ready.tokenizer.vocab_size == 9  # nothing is trained, so it does not matter
 
 
 @pytest.mark.parametrize(

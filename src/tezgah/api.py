@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tezgah.errors import InputError
+from tezgah.starting import find_model as find_model
 
 if TYPE_CHECKING:
     from tezgah.evaluation.bits_per_byte import Evaluation
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tezgah.pipeline import RunResult
     from tezgah.tokenizer.tokenizer import Tokenizer
     from tezgah.training.loop import TrainResult
+
+DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 def run(
@@ -43,21 +46,35 @@ def new_model(vocab_size: int, seed: int = 1, **settings: Any) -> "CausalLM":
     from tezgah.models.build import build_config, build_model
     from tezgah.recipe import make_table
 
+    if "from" in settings:
+        raise InputError("tezgah.new_model: [model] from: open the folder with tezgah.load instead.")
     return build_model(build_config(make_table("model", settings, "tezgah.new_model"), vocab_size), seed)
 
 
-def load(folder: str | Path) -> "tuple[CausalLM, Tokenizer | None]":
+def load(
+    folder: str | Path, dtype: str = "float32", vocab_size: int | None = None
+) -> "tuple[CausalLM, Tokenizer | None]":
     """The model and the tokenizer of a MODEL: a run folder, a checkpoint, or a Hugging Face folder.
 
-    The tokenizer is None where the folder has none.
+    The parameters are "float32", "bfloat16", "float16" or "float64", whatever they are on disk. With a `vocab_size`
+    the embedding and the head have so many rows: new ones are the mean of the old, as a tokenizer that was extended
+    needs them. The tokenizer is None where the folder has none. Raises InputError for another dtype, and for a folder
+    that is no model, or a damaged one.
     """
+    import torch
+
     from tezgah.models.checkpoint import load_model
     from tezgah.stages import TOKENIZER_FILES
     from tezgah.tokenizer.tokenizer import Tokenizer
 
+    if dtype not in DTYPES:
+        raise InputError(f"tezgah.load: dtype must be one of {', '.join(DTYPES)}, not {dtype!r}.")
+    if vocab_size is not None and (not isinstance(vocab_size, int) or vocab_size < 1):
+        raise InputError(f"tezgah.load: vocab_size must be a whole number, 1 or more, not {vocab_size!r}.")
     found = find_model(Path(folder))
     has_tokenizer = any((found / name).is_file() for name in TOKENIZER_FILES)
-    return load_model(found), Tokenizer.load(found) if has_tokenizer else None
+    model = load_model(found, getattr(torch, dtype), vocab_size)
+    return model, Tokenizer.load(found) if has_tokenizer else None
 
 
 def train(
@@ -71,7 +88,8 @@ def train(
 
     `settings` are fields of a recipe's `[train]` table, with exactly one budget: `steps=200`. With a
     `folder` the run is kept there, and the same call goes on from its newest checkpoint. Raises
-    InputError, before anything in it is touched, when the folder holds another run.
+    InputError, before anything in it is touched, when the folder holds another run, and for a tokenizer with more ids
+    than the model has rows.
     """
     from tezgah.corpus.build import build_corpus
     from tezgah.corpus.settings import CorpusSettings
@@ -83,6 +101,11 @@ def train(
     from tezgah.tokenizer.texts import strings
     from tezgah.tokens.build import build_tokens
 
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise InputError(
+            f"tezgah.train: the tokenizer has {tokenizer.vocab_size:,} ids, the model {model.config.vocab_size:,} "
+            f"rows. Open it with tezgah.load(folder, vocab_size={tokenizer.vocab_size})."
+        )
     documents = strings(texts)
     tables = {"train": settings, "model": {"context_length": model.config.context_length}}
     recipe = make_recipe(tables, name="tezgah.train")
@@ -106,17 +129,6 @@ def evaluate(model: "CausalLM", tokenizer: "Tokenizer", texts: Iterable[str]) ->
     from tezgah.evaluation.texts import evaluate_texts
 
     return evaluate_texts(model, tokenizer, texts)
-
-
-def find_model(path: Path) -> Path:
-    """The Hugging Face folder that a MODEL names: itself, a run's `model/`, or a run's newest checkpoint."""
-    checkpoints = sorted(path.glob("checkpoints/step-*"), key=lambda folder: int(folder.name[5:]), reverse=True)
-    for folder in (path, path / "model", *checkpoints):
-        if (folder / "config.json").is_file():
-            return folder
-    if not path.exists():
-        raise InputError(f"{path}: no such folder. Give a run folder, a checkpoint, or a Hugging Face folder.")
-    raise InputError(f"{path}: no model in it (no config.json). Give a run that has trained, or a Hugging Face folder.")
 
 
 def read_texts(sources: Iterable[str]) -> Iterator[str]:

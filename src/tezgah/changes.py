@@ -100,13 +100,14 @@ def decide(run: Path, recipe: Recipe, stamp: Stamp) -> Literal["done", "go on", 
         return "go on" if has_checkpoint(run) else "anew"  # they may have been deleted to save space
     if finished:
         return "anew"
+    named = _named(changes(training, recipe, stamp))
     raise InputError(
-        f"{run}: its training has not finished, and the recipe has changed: {_named(changes(training, recipe))}. "
+        f"{run}: its training has not finished, and the recipe has changed: {named}. "
         "Change it back, add --restart to begin anew, or name another folder with --run."
     )
 
 
-def changes(training: Training, recipe: Recipe) -> list[str]:
+def changes(training: Training, recipe: Recipe, stamp: Stamp) -> list[str]:
     """What is different from what a training was told, `[train] seed 1 → 2`, one entry a field."""
     old, new = by_key(training.recipe), by_key(recipe_tables(recipe))
     changed = [key for key in {**recipe_fields(), **old} if old.get(key) != new.get(key)]
@@ -114,6 +115,8 @@ def changes(training: Training, recipe: Recipe) -> list[str]:
     old_budget, new_budget = _budget(training), _budget_of(recipe)
     if old_budget != new_budget:
         found.append(f"[train] {old_budget[0]} = {old_budget[1]} → {new_budget[0]} = {new_budget[1]}")
+    if not found and training.inputs.get("from") != stamp.inputs.get("from"):
+        found.append(f"the model in {recipe.model.from_} is another than it was")
     return found or ["the input files are others than they were"]
 
 

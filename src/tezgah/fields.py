@@ -91,7 +91,7 @@ def fields_of(settings: type[Settings], table: str = "") -> tuple[Field, ...]:
     return tuple(
         Field(
             table,
-            info.name,
+            info.encode_name,  # `from`, where Python needs `from_`
             info.type,
             tuple(_kinds(info.type)),
             info.default,

@@ -41,6 +41,7 @@ class Stations:
     train: Callable[[Recipe, Path, str], dict[str, float]]
     evaluate: Callable[[Recipe, Path, str], dict[str, Any]]
     report: Callable[[Path], None]
+    check_start: Callable[[Recipe, Path], None] = lambda recipe, run: None  # before a training begins
 
 
 @dataclass
@@ -72,7 +73,7 @@ def run(
         if not members.is_first:
             members.follow(lambda: _train_along(recipe, folder, stations))
             return RunResult(folder)
-        planned = stamps(recipe)
+        planned = stamps(recipe, folder)
         with locked(folder):
             return _Run(recipe, folder, planned, only, restart, stations, members).run()
 
@@ -94,7 +95,7 @@ def real_stations() -> Stations:
         write_report(folder, has_outdated_evaluation(folder))
 
     folders = {"corpus": stations.make_corpus, "tokenizer": stations.make_tokenizer, "tokens": stations.make_tokens}
-    return Stations(folders, stations.train_model, stations.evaluate_model, report)
+    return Stations(folders, stations.train_model, stations.evaluate_model, report, stations.check_start)
 
 
 class _Run:
@@ -125,6 +126,8 @@ class _Run:
             for stage in wanted:
                 say(f"{stage}: up to date")
         else:
+            if "train" in wanted and self._is_due("train") and self._begins_anew():
+                self.stations.check_start(self.recipe, self.folder)
             if self.only != "report":
                 self._write_recipe()
             with logging_to(self.folder):
@@ -153,7 +156,7 @@ class _Run:
 
     def _train(self) -> None:
         stamp = self.stamps["train"]
-        if self.restart or decide(self.folder, self.recipe, stamp) == "anew":
+        if self._begins_anew():
             aside = set_aside(self.folder)
             if aside:
                 say(f"train: the earlier training is kept in {aside}")
@@ -162,6 +165,9 @@ class _Run:
         write_training(self.folder, self.recipe, stamp)
         reached = self.crew.together(lambda: self.stations.train(self.recipe, self.folder, stamp.fingerprint))
         write_training(self.folder, self.recipe, stamp, reached)
+
+    def _begins_anew(self) -> bool:
+        return self.restart or decide(self.folder, self.recipe, self.stamps["train"]) == "anew"
 
     def _is_due(self, stage: str) -> bool:
         if self.restart and stage == (self.only or "train"):

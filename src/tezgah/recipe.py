@@ -1,8 +1,8 @@
 """A recipe: one TOML file whose tables are the stages of a run.
 
 The types of the rooms are the schema: an unknown name, a wrong type, a number that cannot be, two
-budgets or none are refused in one line. Relative paths in a recipe, `[corpus] source` and
-`[tokenizer] path`, start from the folder where the command is given, not from the recipe's.
+budgets or none are refused in one line. Relative paths in a recipe, `[corpus] source`,
+`[tokenizer] path` and `[model] from`, start from the folder where the command is given, not from the recipe's.
 """
 
 import tomllib
@@ -23,6 +23,7 @@ from tezgah.tokens.settings import TokensSettings
 from tezgah.training.settings import TrainSettings
 
 BUDGETS = ("steps", "tokens", "epochs", "minutes")
+BESIDE_FROM = ("from", "context_length")  # of [model]; all else comes from the folder
 
 
 class Recipe(Settings, frozen=True):
@@ -67,12 +68,15 @@ def make_recipe(tables: Mapping[str, Any], overrides: Mapping[str, Any] | None =
         table, field = key.split(".")
         values[table][field] = value
     _check_budget({budget: values["train"].get(budget) for budget in BUDGETS}, name)
+    if values["model"].get("from"):
+        _check_start(values["model"], values["tokenizer"], name)
+        values["model"].setdefault("context_length", None)  # the folder's
     return msgspec.convert(values, Recipe)
 
 
 def make_table(table: str, given: Mapping[str, Any], name: str) -> Any:
     """The settings of one table; `name` opens the line of an error."""
-    return TABLES[table](**_checked_table(table, given, name))
+    return msgspec.convert(_checked_table(table, given, name), TABLES[table])
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -88,8 +92,12 @@ def dump_tables(tables: Mapping[str, Any]) -> str:
 
 
 def recipe_tables(recipe: Recipe) -> dict[str, dict[str, Any]]:
-    """A recipe as plain dictionaries, table by table; fields that are unset are left out."""
+    """A recipe as plain dictionaries, table by table; fields that are unset, or come from a folder, are left out."""
     tables = msgspec.json.decode(msgspec.json.encode(recipe))  # tuples become lists, as TOML and JSON read them
+    if recipe.model.from_:
+        tables["model"] = {name: tables["model"][name] for name in BESIDE_FROM}
+        if not recipe.tokenizer.path:
+            tables["tokenizer"] = {"path": ""}
     return {table: {name: v for name, v in fields.items() if v is not None} for table, fields in tables.items()}
 
 
@@ -162,6 +170,21 @@ def _check_budget(budgets: dict[str, Any], name: str) -> None:
         raise InputError(f"{name}: [train] {listed} are {len(given)} budgets at once. Keep one of them.")
     if not given:
         raise InputError(f"{name}: [train] has no budget. Set one of {', '.join(BUDGETS)}.")
+
+
+def _check_start(model: Mapping[str, Any], tokenizer: Mapping[str, Any], name: str) -> None:
+    """Refuse what cannot stand beside `[model] from`: another shape, or a tokenizer trained anew."""
+    folder = model["from"]
+    if own := [field for field, value in model.items() if field not in BESIDE_FROM and value is not None]:
+        comes, it = ("comes", "it") if len(own) == 1 else ("come", "them")
+        raise InputError(f"{name}: [model] {', '.join(own)}: {comes} from the folder {folder}. Leave {it} out.")
+    trained = [field for field in tokenizer if field != "path"]
+    if trained and not tokenizer.get("path"):
+        raise InputError(
+            f"{name}: [tokenizer] {', '.join(trained)}: beside [model] from no tokenizer is trained, its ids would not "
+            f"be those that {folder} has learned. Leave the table out to keep the folder's, or set its path to one "
+            "extended from that (`tezgah tokenizer extend`)."
+        )
 
 
 def _near_table(table: str) -> str:

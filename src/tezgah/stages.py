@@ -13,6 +13,7 @@ from tezgah.corpus.reading import FORMAT as CORPUS_FORMAT
 from tezgah.errors import InputError
 from tezgah.files import check_format, fingerprint, hash_file, write_json
 from tezgah.recipe import BUDGETS, Recipe, by_key, recipe_tables
+from tezgah.starting import find_model, start_inputs
 from tezgah.tokens.index import FORMAT as TOKENS_FORMAT
 
 Stage = Literal["corpus", "tokenizer", "tokens", "train", "evaluate", "report"]
@@ -26,6 +27,7 @@ FORMATS = {"corpus": CORPUS_FORMAT, "tokenizer": 1, "tokens": TOKENS_FORMAT, "tr
 DISPLAY = frozenset(
     {
         "train.threads",
+        "train.recompute",  # the same numbers, computed twice: a training that ran out of memory may go on with it
         "train.validation_steps",
         "train.validation_batches",
         "train.sample_steps",
@@ -54,15 +56,25 @@ class Stamp(msgspec.Struct, frozen=True):
     inputs: dict[str, Any]  # the settings that matter, the files read, the stages before
 
 
-def stamps(recipe: Recipe) -> dict[str, Stamp]:
-    """The stamp of every stage up to training, as this recipe and the files of today would make it."""
+def stamps(recipe: Recipe, run: Path | None = None) -> dict[str, Stamp]:
+    """The stamp of every stage up to training, as this recipe and the files of today would make it.
+
+    Where the folder of `[model] from` is gone, what a training in `run` has recorded of it stands.
+    """
     from tezgah.corpus.inputs import list_sources, listing_of
 
     listing = listing_of(list_sources(recipe.corpus))
     corpus = _stamp("corpus", recipe, {"files": len(listing), "listing": fingerprint(listing)})
-    tokenizer = _stamp("tokenizer", recipe, {"corpus": corpus.fingerprint, **_ready_tokenizer(recipe)})
+    try:
+        ready, start = _ready_tokenizer(recipe), _start(recipe)
+    except InputError:
+        recorded = _recorded(recipe, run)
+        if recorded is None:
+            raise
+        ready, start = recorded
+    tokenizer = _stamp("tokenizer", recipe, {"corpus": corpus.fingerprint, **ready})
     tokens = _stamp("tokens", recipe, {"corpus": corpus.fingerprint, "tokenizer": tokenizer.fingerprint})
-    train = _stamp("train", recipe, {"tokens": tokens.fingerprint})
+    train = _stamp("train", recipe, {"tokens": tokens.fingerprint, **start})
     return {"corpus": corpus, "tokenizer": tokenizer, "tokens": tokens, "train": train}
 
 
@@ -97,13 +109,18 @@ def settings_of(stage: str, recipe: Recipe) -> dict[str, Any]:
 
 def is_current(folder: Path, stamp: Stamp) -> bool:
     """Whether the stage in `folder` was made with this stamp. One made by a newer tezgah is refused."""
-    path = folder / "stage.json"
-    try:
-        found = msgspec.json.decode(path.read_bytes(), type=Stamp)
-    except (FileNotFoundError, msgspec.DecodeError):
+    found = _read_stamp(folder)
+    if found is None:
         return False
-    check_format(path, found.format, known=stamp.format)
+    check_format(folder / "stage.json", found.format, known=stamp.format)
     return found.fingerprint == stamp.fingerprint
+
+
+def tokenizer_path(recipe: Recipe) -> Path | None:
+    """The ready tokenizer of a recipe: the one it names, or its starting model's; None where one is trained."""
+    if recipe.tokenizer.path:
+        return Path(recipe.tokenizer.path)
+    return find_model(Path(recipe.model.from_)) if recipe.model.from_ else None
 
 
 def write_stamp(folder: Path, stamp: Stamp) -> None:
@@ -116,11 +133,33 @@ def _stamp(stage: str, recipe: Recipe, before: dict[str, Any]) -> Stamp:
     return Stamp(FORMATS[stage], fingerprint([stage, FORMATS[stage], inputs]), inputs)
 
 
+def _read_stamp(folder: Path) -> Stamp | None:
+    try:
+        return msgspec.json.decode((folder / "stage.json").read_bytes(), type=Stamp)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def _start(recipe: Recipe) -> dict[str, Any]:
+    """What counts of the model that training starts from; nothing where it starts from none."""
+    return {"from": start_inputs(find_model(Path(recipe.model.from_)))} if recipe.model.from_ else {}
+
+
+def _recorded(recipe: Recipe, run: Path | None) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The tokenizer's and training's inputs as `run` has them beside the same `[model] from`; None where it has not."""
+    if run is None or not recipe.model.from_:
+        return None
+    tokenizer, training = _read_stamp(run / "tokenizer"), _read_stamp(run / "checkpoints") or _read_stamp(run / "model")
+    if tokenizer is None or training is None or training.inputs["settings"].get("model.from") != recipe.model.from_:
+        return None
+    return {"path": tokenizer.inputs.get("path")}, {"from": training.inputs.get("from")}
+
+
 def _ready_tokenizer(recipe: Recipe) -> dict[str, Any]:
     """The contents of a ready tokenizer's files, hashed; nothing where one is trained."""
-    if not recipe.tokenizer.path:
+    path = tokenizer_path(recipe)
+    if path is None:
         return {}
-    path = Path(recipe.tokenizer.path)
     folder, names = (path.parent, (path.name,)) if path.is_file() else (path, TOKENIZER_FILES)
     found = {name: hash_file(folder / name) for name in names if (folder / name).is_file()}
     if not found:

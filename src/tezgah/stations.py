@@ -1,15 +1,18 @@
 """What each stage of a run does: which rooms it calls, with what, and what it leaves in its folder."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tezgah.errors import InputError
 from tezgah.files import write_json
 from tezgah.recipe import Recipe
-from tezgah.stages import FORMATS
+from tezgah.stages import FORMATS, tokenizer_path
+from tezgah.starting import find_model
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,14 +34,16 @@ def make_corpus(recipe: Recipe, run: Path, folder: Path) -> None:
 
 
 def make_tokenizer(recipe: Recipe, run: Path, folder: Path) -> None:
-    """Train a tokenizer on the corpus, or take the ready one; either way measure it on the held-out text."""
+    """Train a tokenizer on the corpus, or take the ready or the model's one; measure it on the held-out text."""
     from tezgah.console import say
     from tezgah.tokenizer.measure import measure
     from tezgah.tokenizer.tokenizer import Tokenizer
 
     settings, corpus = recipe.tokenizer, run / "corpus"
-    if settings.path:
-        tokenizer = Tokenizer.load(settings.path)
+    if ready := tokenizer_path(recipe):
+        tokenizer = Tokenizer.load(ready)
+        if settings.path and recipe.model.from_:
+            _compare(tokenizer, recipe.model.from_)
     else:
         texts = spread_documents(corpus, "train", settings.documents)
         tokenizer = Tokenizer.train(texts, settings.vocab_size, settings.split, settings.algorithm, settings.normalize)
@@ -51,6 +56,23 @@ def make_tokenizer(recipe: Recipe, run: Path, folder: Path) -> None:
     )
 
 
+def _compare(tokenizer: "Tokenizer", start: str) -> None:
+    """Warn where ids of the model that is started from stand for other tokens: what it knows of them is lost."""
+    from tezgah.console import warn
+    from tezgah.tokenizer.tokenizer import Tokenizer
+
+    try:
+        known = Tokenizer.load(find_model(Path(start)))
+    except InputError:  # it has none
+        return
+    shared = range(min(known.vocab_size, tokenizer.vocab_size))
+    if other := sum(known.decode_bytes([each]) != tokenizer.decode_bytes([each]) for each in shared):
+        warn(
+            f"{other:,} of {len(shared):,} ids are other tokens than those that {start} has learned, which will have "
+            "to learn them anew. A tokenizer extended from its own (`tezgah tokenizer extend`) keeps them."
+        )
+
+
 def make_tokens(recipe: Recipe, run: Path, folder: Path) -> None:
     """Encode every split into shards."""
     from tezgah.tokenizer.tokenizer import Tokenizer
@@ -60,20 +82,54 @@ def make_tokens(recipe: Recipe, run: Path, folder: Path) -> None:
 
 
 def train_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, float]:
-    """Train a fresh model, or go on training, to the budget's end; what was reached, in every unit of a budget."""
-    from tezgah.models.build import build_config, build_model
+    """Train a model, or go on training, to the budget's end; what was reached, in every unit of a budget."""
     from tezgah.tokenizer.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(run / "tokenizer")
-    model = build_model(build_config(recipe.model, tokenizer.vocab_size), recipe.train.seed)
+    model = model_to_train(recipe, run, tokenizer.vocab_size)
     result, sequences_in_epoch = train_on(model, tokenizer, recipe, run, fingerprint)
     sequences = result.steps * recipe.train.batch_size
     return {
         "steps": result.steps,
-        "tokens": sequences * recipe.model.context_length,
+        "tokens": sequences * model.config.context_length,
         "epochs": sequences / sequences_in_epoch,
         "minutes": result.seconds / 60,
     }
+
+
+def model_to_train(recipe: Recipe, run: Path, vocab_size: int) -> "CausalLM":
+    """A fresh model, or the one that `[model] from` names, whose folder is not read once there is a checkpoint."""
+    from tezgah.console import say
+    from tezgah.models.build import build_config, build_model
+    from tezgah.models.start import start_model, unfilled_model
+    from tezgah.training.checkpoint import checkpoints
+
+    settings = recipe.model
+    if not settings.from_:
+        return build_model(build_config(settings, vocab_size), recipe.train.seed)
+    for folder in reversed(checkpoints(run)):
+        with suppress(InputError):  # a damaged one is named where its weights are loaded
+            return unfilled_model(folder)
+    folder = find_model(Path(settings.from_))
+    say(f"model: starts from the weights in {folder}")
+    return start_model(folder, vocab_size, settings.context_length)
+
+
+def check_start(recipe: Recipe, run: Path) -> None:
+    """Refuse a `[model] from` that cannot be trained, before the stages in front of training take their time."""
+    from tezgah.models.start import start_config
+    from tezgah.models.weights import WeightFiles
+
+    if not recipe.model.from_:
+        return
+    folder = find_model(Path(recipe.model.from_))
+    if any(folder.resolve().is_relative_to((run / own).resolve()) for own in ("model", "checkpoints")):
+        raise InputError(
+            f"[model] from: {folder} lies in the run folder itself, which moves it out of the way. "
+            "Name another folder with --run."
+        )
+    start_config(folder, recipe.model.context_length)
+    WeightFiles(folder)  # there, and whole as far as their headers say
 
 
 def train_on(
@@ -87,13 +143,13 @@ def train_on(
     streams = {split: TokenStream(run / "tokens", split) for split in ("train", "validation")}
     for stream in streams.values():
         stream.check_tokenizer(tokenizer.hash)
-    context_length, stride = recipe.model.context_length, recipe.tokens.stride
+    context_length, stride = model.config.context_length, recipe.tokens.stride
     data = Data(
         train=Sequences(streams["train"], context_length, stride),
         validation=Sequences(streams["validation"], context_length, stride, recipe.tokens.keep_short),
         separator_id=tokenizer.separator_id,
     )
-    callbacks = _callbacks(recipe, tokenizer, streams["validation"])
+    callbacks = _callbacks(recipe, tokenizer, streams["validation"], context_length)
     return train(model, data, recipe.train, run, fingerprint, callbacks), len(data.train)
 
 
@@ -169,7 +225,7 @@ def spread_documents(corpus: Path, split: str, most: int) -> "Iterator[pa.Record
         yield batch.take(taken)
 
 
-def _callbacks(recipe: Recipe, tokenizer: "Tokenizer", held_out: Any) -> "Callbacks":
+def _callbacks(recipe: Recipe, tokenizer: "Tokenizer", held_out: Any, context_length: int) -> "Callbacks":
     """What training does at a reading: bits per byte of some held-out documents, and greedy samples."""
     from tezgah.evaluation.bits_per_byte import evaluate_documents
     from tezgah.evaluation.readings import reading_documents
@@ -189,6 +245,6 @@ def _callbacks(recipe: Recipe, tokenizer: "Tokenizer", held_out: Any) -> "Callba
         return [{"prompt": prompt, "text": text} for prompt, text in zip(prompts, texts, strict=True)]
 
     def save_extras(folder: Path) -> None:
-        tokenizer.save(folder, recipe.model.context_length)
+        tokenizer.save(folder, context_length)
 
     return Callbacks(reading, samples, save_extras)

@@ -11,6 +11,8 @@ from tezgah.errors import InputError
 from tezgah.fields import Field, fields_of, parse
 from tezgah.flags import Usage, flag_name
 from tezgah.hub_verbs import HUB_VERBS
+from tezgah.import_verbs import IMPORT_VERBS
+from tezgah.inspect_verb import INSPECT
 from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Share
 from tezgah.stages import Stage
 from tezgah.tokenizer_verbs import TOKENIZER_VERBS
@@ -180,6 +182,8 @@ def _model(path: str) -> "tuple[CausalLM, Tokenizer]":
     from tezgah.stations import evaluation_place
 
     model, tokenizer = api.load(path)
+    if not hasattr(model, "next_logits"):
+        raise InputError(f"{path}: a {model.config.family} looks both ways; it does not go on from a text.")
     if tokenizer is None:
         raise InputError(f"{path}: has no tokenizer beside its model. Add a tokenizer.json.")
     return model.to(evaluation_place(_recipe_of(path)).device), tokenizer
@@ -230,6 +234,7 @@ VERBS: dict[str, Verb] = {
         takes_recipe_fields=True,
     ),
     **TOKENIZER_VERBS,
+    "inspect": INSPECT,
     "generate": Verb(
         "Complete each PROMPT; candidates are printed with their prompt, a line of 80 `=` between two.",
         ("MODEL", "PROMPT…"),
@@ -246,5 +251,6 @@ VERBS: dict[str, Verb] = {
     ),
     "report": Verb("Draw report.html and curves.png of a run from its files.", ("RUN",), Plain, report),
     "curves": Verb("Draw the curves of runs over one another.", ("RUN…",), CurvesFlags, curves),
+    **IMPORT_VERBS,
     **HUB_VERBS,
 }
