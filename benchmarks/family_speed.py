@@ -3,7 +3,7 @@
     python benchmarks/family_speed.py
 
 A cell is a family, a context length, a precision, eager or compiled, and a way. Each cell is a process
-with both models in it, the same weights and the same random ids, that take turns; a pair is a turn of each,
+with both models in it, of random weights, and the same random ids, that take turns; a pair is a turn of each,
 every second pair in reverse. "forward" gives the logits, "backward" goes on through the loss to every gradient,
 "step" adds AdamW. bf16 is autocast over fp32 weights on both sides. Peak memory is that of a
 process with one of them alone.
@@ -101,7 +101,7 @@ def turn(side: str, model: Any, arguments: argparse.Namespace, ids: Tensor, targ
         else:
             for parameter in model.parameters():
                 parameter.grad = None
-        float(value)
+        float(value.detach())
 
     return once
 

@@ -106,6 +106,7 @@ def train(
             f"tezgah.train: the tokenizer has {tokenizer.vocab_size:,} ids, the model {model.config.vocab_size:,} "
             f"rows. Open it with tezgah.load(folder, vocab_size={tokenizer.vocab_size})."
         )
+    _check_causal(model)
     documents = strings(texts)
     tables = {"train": settings, "model": {"context_length": model.config.context_length}}
     recipe = make_recipe(tables, name="tezgah.train")
@@ -128,6 +129,7 @@ def evaluate(model: "CausalLM", tokenizer: "Tokenizer", texts: Iterable[str]) ->
     """Loss, perplexity and bits per byte of `model` on `texts`, each predicted whole as a document."""
     from tezgah.evaluation.texts import evaluate_texts
 
+    _check_causal(model)
     return evaluate_texts(model, tokenizer, texts)
 
 
@@ -139,6 +141,13 @@ def read_texts(sources: Iterable[str]) -> Iterator[str]:
 
     for batch in read_sources(list_sources(CorpusSettings(source=tuple(sources)))):
         yield from batch["text"].to_pylist()
+
+
+def _check_causal(model: Any) -> None:
+    if not hasattr(model, "next_logits"):
+        raise InputError(
+            f"the model is a {model.config.family}, which looks both ways. Give one that goes on from a text."
+        )
 
 
 @contextmanager

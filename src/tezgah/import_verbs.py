@@ -46,7 +46,9 @@ def import_file(operands: list[str], flags: ImportFlags) -> Answer:
     with atomic_folder(folder.resolve()) as made:
         save_model(model, made)
         _carry_ids(like, made, model.config.vocab_size)
-        carried = [name for name in TOKENIZER_FILES if (like / name).is_file()]
+        around = like.resolve().parent.parent  # a hub's cache links to files there; a link elsewhere is not followed
+        held = [name for name in TOKENIZER_FILES if (like / name).is_file()]
+        carried = [name for name in held if (like / name).resolve().is_relative_to(around)]
         for name in carried:
             shutil.copyfile(like / name, made / name)
     value = {

@@ -9,7 +9,8 @@ from tezgah.files import fingerprint, hash_file
 
 def find_model(path: Path) -> Path:
     """The Hugging Face folder that a MODEL names: itself, a run's `model/`, or a run's newest checkpoint."""
-    checkpoints = sorted(path.glob("checkpoints/step-*"), key=lambda folder: int(folder.name[5:]), reverse=True)
+    steps = [folder for folder in path.glob("checkpoints/step-*") if folder.name[5:].isdecimal()]
+    checkpoints = sorted(steps, key=lambda folder: int(folder.name[5:]), reverse=True)
     for folder in (path, path / "model", *checkpoints):
         if (folder / "config.json").is_file():
             return folder

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.models.hugging_face import saved
+from tests.models.hugging_face import new_model, saved
 from tezgah.errors import InputError
 from tezgah.models.checkpoint import load_model
 
@@ -184,3 +184,55 @@ def test_pickles_are_not_opened(folder: Path) -> None:
     (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch harm'\ntR.")
     assert "tezgah import" in refused(folder)
     assert not Path("harm").exists()
+
+
+def test_biases_that_the_configuration_denies_are_not_dropped(folder: Path) -> None:
+    rewrite(folder, lambda config: config | {"qkv_bias": False})
+    assert "c_attn.bias is not zero" in refused(folder)
+
+
+def test_a_head_of_its_own_is_used_where_the_configuration_ties_it(folder: Path) -> None:
+    tensors = load_file(folder / FILE)
+    ids = torch.arange(9)[None]
+    before = load_model(folder)(ids)
+    save_file(tensors | {"lm_head.weight": tensors["transformer.wte.weight"].clone()}, folder / FILE, {"format": "pt"})
+    assert torch.equal(load_model(folder)(ids), before)
+    save_file(tensors | {"lm_head.weight": 2 * tensors["transformer.wte.weight"]}, folder / FILE, {"format": "pt"})
+    torch.testing.assert_close(load_model(folder)(ids), 2 * before)
+
+
+def test_an_untied_model_without_a_head_is_told_what_it_lacks(tmp_path: Path) -> None:
+    theirs = new_model("llama")
+    theirs.base_model.save_pretrained(tmp_path)
+    assert "of a model without a head" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"num_attention_heads": 1 << 28, "num_key_value_heads": 1, "head_dim": 1 << 28},
+        {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1.0, "factor": 2.0}},
+        {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": True}},
+        {
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 1e4,
+                "factor": 2.0,
+                "mscale": -9,
+                "mscale_all_dim": -9,
+            }
+        },
+        {"partial_rotary_factor": 0.5},
+        {"attention_dropout": "0"},
+    ],
+)
+def test_numbers_of_a_llama_are_looked_at(fields: dict[str, Any], tmp_path: Path) -> None:
+    saved("llama", tmp_path)
+    rewrite(tmp_path, lambda config: config | fields)
+    refused(tmp_path)
+
+
+def test_parameters_are_in_memory_of_their_own_where_they_lie_in_one_tensor(folder: Path) -> None:
+    attention = load_model(folder).stack.blocks[0].attention
+    places = {each.bias.untyped_storage().data_ptr() for each in (attention.query, attention.key, attention.value)}
+    assert len(places) == 3

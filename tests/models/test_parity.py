@@ -47,10 +47,11 @@ def test_logits_hidden_states_and_attention_are_theirs(name: str, padding: str, 
     seen = mask.bool()
     expected = told.logits if hasattr(told, "logits") else told.last_hidden_state
     rows = seen if expected.ndim == 3 else slice(None)
-    for found in (traced, fused):
+    pools_padding = padding == "left" and name in ("bert", "bert, classification")  # theirs takes the first column
+    for found in (traced, fused) if not (pools_padding and expected.ndim == 2) else ():
         assert relative_error(found[rows], expected[rows]) < 1e-5
-    if name == "bert":
-        assert relative_error(ours.pooled(traced), told.pooler_output) < 1e-5
+    if name == "bert" and not pools_padding:
+        assert relative_error(ours.pooled(traced, mask), told.pooler_output) < 1e-5
     assert len(trace.hidden_states) == len(told.hidden_states) == 3
     for found, expected in zip(trace.hidden_states, told.hidden_states, strict=True):
         assert relative_error(found[seen], expected[seen]) < 1e-5
@@ -118,7 +119,7 @@ def test_bfloat16_weights_give_logits_as_near_to_exact_ones_as_theirs(name: str,
         expected = exact(ids, **their_inputs).logits
         our_error = relative_error(ours(ids, **our_inputs), expected)
         their_error = relative_error(theirs(ids, **their_inputs).logits, expected)
-    assert our_error < max(1.2 * their_error, 0.02)
+    assert our_error < 1.2 * their_error + 1e-3
 
 
 def test_an_older_berts_names_are_read(tmp_path: Path) -> None:

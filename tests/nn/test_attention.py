@@ -38,7 +38,10 @@ MAKERS = {
     "learned, norm last": lambda: causal(dataclasses.replace(BASE, norm_first=False)),
     "rotary": lambda: causal(ROTARY),
     "encoder": encoder,
+    "classifier": lambda: Encoder(EncoderConfig("bert", 31, 32, BERT, n_token_types=2, head="classification")),
 }
+
+POSITION_BY_POSITION = [name for name in MAKERS if name != "classifier"]
 
 
 def made(name: str, dtype: torch.dtype = torch.float64) -> Any:
@@ -75,12 +78,12 @@ def test_a_batch_of_ragged_rows_equals_each_alone(name: str, side: str, dtype: t
     tolerance = 1e-5 if dtype == torch.float32 else 1e-12
     for row, length in enumerate(LENGTHS):
         alone = model(IDS[row : row + 1, :length])[0]
-        found = together[row, mask[row].bool()]
+        found = together[row] if together.ndim == 2 else together[row, mask[row].bool()]
         assert (found - alone).abs().max() <= tolerance * alone.abs().max()
     assert torch.isfinite(together).all()
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", POSITION_BY_POSITION)
 def test_packed_documents_equal_separate_ones(name: str) -> None:
     model = made(name)
     documents = torch.tensor([[1] * 5 + [2] * 4 + [3] * 3, [7] * 1 + [8] * 11, [1] * 12, [5] * 6 + [6] * 6])
@@ -107,7 +110,7 @@ def test_a_cache_filled_in_pieces_changes_nothing(name: str, side: str | None) -
 
 
 @pytest.mark.parametrize("traced", [False, True])
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", POSITION_BY_POSITION)
 def test_a_query_that_may_look_nowhere_mixes_nothing_in(name: str, traced: bool) -> None:
     model = made(name, torch.float32)
     pattern = torch.ones(4, 12, 12)
@@ -197,3 +200,14 @@ def test_a_long_context_is_turned_when_it_is_met(monkeypatch: pytest.MonkeyPatch
     torch.testing.assert_close(model(IDS), whole)
     assert len(model.stack.cos) == 12
     torch.testing.assert_close(made("rotary")(IDS, positions=torch.arange(12).expand(4, -1)), whole)
+
+
+def test_the_trace_goes_on_beyond_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = made("rotary")(IDS)
+    monkeypatch.setattr("tezgah.nn.stack.LONGEST_EXPLICIT", 5)
+    model, trace = made("rotary"), Trace()
+    torch.testing.assert_close(model(IDS, trace=trace), whole)
+    assert trace.attentions[0].shape[-1] == 12
+    model.stack.recomputed = True
+    model(IDS, trace=(again := Trace())).sum().backward()
+    assert len(again.attentions) == 2

@@ -62,7 +62,7 @@ class CausalLM(nn.Module):
 
     def next_logits(self, ids: Tensor, cache: KVCache) -> Tensor:
         """Logits of what follows the last of `ids` alone, (batch, vocab), float32; `cache` as in `forward`."""
-        return F.linear(self.hidden(ids, cache=cache)[:, -1], self.head_weight()).float()
+        return widened(F.linear(self.hidden(ids, cache=cache)[:, -1], self.head_weight()))
 
     def hidden(
         self,

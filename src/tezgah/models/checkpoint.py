@@ -18,10 +18,11 @@ from tezgah.models.config import ModelConfig
 from tezgah.models.config_file import FORMAT, parse_config, read_family
 from tezgah.models.families import FAMILIES
 from tezgah.models.family import Family
-from tezgah.models.mapping import Entry
+from tezgah.models.mapping import Entry, Plain
 from tezgah.models.weights import FRACTIONS, WeightFiles, listed
 
 VOCABULARY = ("embedding.weight", "head.weight", "masked_head.scores.weight", "masked_head.bias")  # a row for each id
+HEADS = ("lm_head.weight", "cls.predictions.decoder.weight")
 OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}  # of BERT's first release
 
 
@@ -34,13 +35,14 @@ def save_model(model: Any, folder: Path, separator_id: int | None = None) -> Non
     family = FAMILIES[model.config.family]
     parameters = {name: tensor.detach().cpu() for name, tensor in model.named_parameters()}
     ids = {} if separator_id is None else {"bos_token_id": separator_id, "eos_token_id": separator_id}
+    stated = msgspec.to_builtins(family.fields_of(model.config))
     config = {
         "architectures": [family.architecture_of(model.config)],
         "model_type": family.model_type,
         "tezgah_format": FORMAT,
         "dtype": str(model.embedding.weight.dtype).removeprefix("torch."),
         **ids,
-        **msgspec.to_builtins(family.fields_of(model.config)),
+        **{name: value for name, value in stated.items() if value is not None},
     }
     is_headless = config["architectures"] == [family.headless]
     tensors = {
@@ -58,9 +60,10 @@ def save_model(model: Any, folder: Path, separator_id: int | None = None) -> Non
 def load_model(folder: Path, dtype: torch.dtype = torch.float32, vocab_size: int | None = None) -> Any:
     """Open a folder that `save_model` or `transformers` wrote, ready to evaluate, its parameters as `dtype`.
 
-    Weights are read where they lie, so they are in memory once. With a `vocab_size` the embedding, and the head, have
-    so many rows: new ones are the mean of the old. Raises InputError for a missing or damaged
-    file, or a model that is not known, before any memory is taken.
+    Weights are read where they lie, so they are in memory once, and transposed ones are views: the files must not be
+    written over in place meanwhile. With a `vocab_size` the embedding, and the head, have so many rows: new ones
+    are the mean of the old. Raises InputError for a missing or damaged file, or a model that is not known, before any
+    memory is taken.
     """
     files, family, config = _looked_at(folder)
     with torch.device("meta"):
@@ -68,8 +71,8 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32, vocab_size: int
     entries = _matched(files, family, family.key_map(config), dict(model.named_parameters()))
     sizes = {name: len(parameter) for name, parameter in model.named_parameters()}
     for entry, name in entries:
-        for ours, tensor in entry.from_disk(files.tensor(name), sizes).items():
-            _place(model, ours, tensor.to(dtype).contiguous())
+        for ours, tensor in _parameters(files, entry, name, sizes).items():
+            _place(model, ours, tensor.to(dtype))
     model.stack.make_tables()
     if vocab_size is not None and vocab_size != config.vocab_size:
         model = resized(model, vocab_size)
@@ -88,7 +91,7 @@ def load_weights(model: Any, folder: Path) -> None:
     family = FAMILIES[model.config.family]
     sizes = {name: len(parameter) for name, parameter in parameters.items()}
     for entry, name in _matched(files, family, family.key_map(model.config), parameters):
-        for ours, tensor in entry.from_disk(files.tensor(name), sizes).items():
+        for ours, tensor in _parameters(files, entry, name, sizes).items():
             parameters[ours].data.copy_(tensor)
 
 
@@ -99,7 +102,8 @@ def resized(model: Any, vocab_size: int) -> Any:
         mean = old.float().mean(0, keepdim=True).to(old.dtype)
         more = mean.expand(max(0, vocab_size - len(old)), *old.shape[1:])
         _place(model, name, torch.cat([old[:vocab_size], more]))
-    say(f"vocabulary: {model.config.vocab_size:,} rows made {vocab_size:,}; new ones are the mean of the old")
+    mean = "; new ones are the mean of the old" if vocab_size > model.config.vocab_size else ""
+    say(f"vocabulary: {model.config.vocab_size:,} rows made {vocab_size:,}{mean}")
     model.config = dataclasses.replace(model.config, vocab_size=vocab_size)
     return model
 
@@ -107,7 +111,28 @@ def resized(model: Any, vocab_size: int) -> Any:
 def _looked_at(folder: Path) -> tuple[WeightFiles, Family, ModelConfig]:
     family, fields = read_family(folder / "config.json")
     files = WeightFiles(folder)
-    return files, family, parse_config(folder / "config.json", family, fields, tuple(files.shapes))
+    config = parse_config(folder / "config.json", family, fields, tuple(files.shapes))
+    if config.tied and _has_another_head(files, family, config):  # as transformers sees it
+        config = dataclasses.replace(config, tied=False)
+    return files, family, config
+
+
+def _has_another_head(files: WeightFiles, family: Family, config: ModelConfig) -> bool:
+    """Whether the files hold a head's matrix that is not the embedding's."""
+    theirs = next(entry.theirs for entry in family.key_map(config) if entry == Plain(entry.theirs, "embedding.weight"))
+    table = next((name for name in (theirs, theirs.removeprefix(family.prefix)) if name in files.shapes), None)
+    head = next((name for name in HEADS if name in files.shapes), None)
+    if head is None or table is None or files.shapes[head] != files.shapes[table]:
+        return False
+    return not torch.equal(files.tensor(head), files.tensor(table))
+
+
+def _parameters(files: WeightFiles, entry: Entry, name: str, sizes: Mapping[str, int]) -> dict[str, Tensor]:
+    """The parameters that a tensor of the files holds."""
+    try:
+        return entry.from_disk(files.tensor(name), sizes)
+    except ValueError as error:
+        raise InputError(f"{files.path}: {error}. Take the field out of config.json.") from None
 
 
 def _matched(
@@ -118,7 +143,13 @@ def _matched(
     bare = not any(name.startswith(family.prefix) for name in names)
     matched = [(entry, entry.theirs.removeprefix(family.prefix) if bare else entry.theirs) for entry in entries]
     expected = {name for _, name in matched}
-    if missing := expected - set(names):
+    missing = expected - set(names)
+    if bare and missing == {"lm_head.weight"}:
+        raise InputError(
+            f"{files.path}: is of a model without a head (lm_head.weight), and config.json ties none to the embedding. "
+            f"Save it from {family.architectures[0]}."
+        )
+    if missing:
         raise InputError(f"{files.path}: lacks {listed(missing)}. Restore the file from its source.")
     known = re.compile("|".join(f"({re.escape(family.prefix)})?({pattern})" for pattern in family.surplus))
     if surplus := [name for name in set(names) - expected if not known.fullmatch(name)]:

@@ -94,7 +94,6 @@ HARMLESS = frozenset(
         "typical_p",
         "use_bfloat16",
         "use_cache",
-        "attention_dropout",
         "pruned_heads",
         "cross_attention_hidden_size",
         "bos_token",

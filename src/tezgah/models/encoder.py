@@ -64,7 +64,7 @@ class Encoder(nn.Module):
         if self.masked_head is not None:
             return widened(F.linear(self.masked_head(hidden), self.head_weight(), self.masked_head.bias))
         if self.classifier is not None:
-            pooled = F.dropout(self.pooled(hidden), self.config.head_dropout, self.training)
+            pooled = F.dropout(self.pooled(hidden, attention_mask), self.config.head_dropout, self.training)
             return widened(linear(pooled, self.classifier))
         return hidden
 
@@ -91,11 +91,18 @@ class Encoder(nn.Module):
         x = F.dropout(self.embedding_norm(x), self.config.embedding_dropout, self.training)
         return self.stack(x, attention_mask, positions, None, head_mask, trace)  # type: ignore[no-any-return]
 
-    def pooled(self, hidden: Tensor) -> Tensor:
-        """A vector for each text from the state of its first token, (batch, time, width) → (batch, width)."""
+    def pooled(self, hidden: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """A vector for each text from the state of its first token, (batch, time, width) → (batch, width).
+
+        That is the first one that is no padding where a mask, (batch, time), is given. Raises TypeError for a model
+        without a pooler.
+        """
         if self.pooler is None:
             raise TypeError("this model has no pooler")
-        return torch.tanh(linear(hidden[:, 0], self.pooler))
+        first = hidden[:, 0]
+        if attention_mask is not None and attention_mask.ndim == 2:
+            first = hidden[torch.arange(len(hidden), device=hidden.device), attention_mask.long().argmax(-1)]
+        return torch.tanh(linear(first, self.pooler))
 
     def loss(self, ids: Tensor, targets: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Sum of the cross-entropies of `targets`, in nats; both (batch, time), −100 is not counted.

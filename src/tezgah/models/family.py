@@ -11,7 +11,8 @@ from torch import nn
 
 from tezgah.models.mapping import Entry
 
-Size = Annotated[int, Meta(ge=1, le=1 << 28)]
+LARGEST = 1 << 28  # of any width or number of rows
+Size = Annotated[int, Meta(ge=1, le=LARGEST)]
 Layers = Annotated[int, Meta(ge=1, le=4_096)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Epsilon = Annotated[float, Meta(gt=0, le=1)]

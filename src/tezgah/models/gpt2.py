@@ -140,7 +140,9 @@ def conv1d_blocks(config: CausalConfig) -> list[Entry]:
         weights, biases = tuple(f"{part}.weight" for part in parts), tuple(f"{part}.bias" for part in parts)
         entries.append(Joined(f"{theirs}.attn.c_attn.weight", weights, True))
         bias = f"{theirs}.attn.c_attn.bias"
-        entries.append(Joined(bias, biases, False) if config.stack.qkv_bias else Zeros(bias, weights))
+        entries.append(
+            Joined(bias, biases, False) if config.stack.qkv_bias else Zeros(bias, weights, "qkv_bias = false")
+        )
         for projection, name in (
             ("attn.c_proj", "attention.output"),
             ("mlp.c_fc", "mlp.up"),

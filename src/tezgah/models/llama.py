@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from tezgah.models.causal import CausalLM
 from tezgah.models.config import CausalConfig
-from tezgah.models.family import Epsilon, Family, Fields, Layers, Size, initialize_normal
+from tezgah.models.family import LARGEST, Epsilon, Family, Fields, Layers, Probability, Size, initialize_normal
 from tezgah.models.mapping import Entry, Plain, layered
 from tezgah.models.rope import rope_fields, rope_of
 from tezgah.nn.config import StackConfig
@@ -38,6 +38,9 @@ class RotaryFields(Fields, frozen=True, kw_only=True):
     rope_parameters: dict[str, Any] | None = None
     rope_scaling: dict[str, Any] | None = None
     rope_theta: float = 10_000.0
+    original_max_position_embeddings: Size | None = None
+    partial_rotary_factor: float | None = None
+    attention_dropout: Probability = 0.0
 
 
 class LlamaFields(RotaryFields, frozen=True, kw_only=True):
@@ -57,7 +60,11 @@ def rotary_config(family: Literal["llama", "qwen3"], fields: RotaryFields, head_
         "rope_parameters": fields.rope_parameters,
         "rope_scaling": fields.rope_scaling,
         "rope_theta": fields.rope_theta,
+        "original_max_position_embeddings": fields.original_max_position_embeddings,
+        "partial_rotary_factor": fields.partial_rotary_factor,
     }
+    if fields.num_attention_heads * head_dim > LARGEST:
+        raise ValueError(f"num_attention_heads {fields.num_attention_heads} × head_dim {head_dim}")
     stack = StackConfig(
         n_layers=fields.num_hidden_layers,
         width=fields.hidden_size,
@@ -71,6 +78,7 @@ def rotary_config(family: Literal["llama", "qwen3"], fields: RotaryFields, head_
         rope=rope_of(stated, fields.max_position_embeddings),
         qkv_bias=fields.attention_bias,
         output_bias=fields.attention_bias,
+        attention_dropout=fields.attention_dropout,
         **other,
     )
     return CausalConfig(
@@ -107,6 +115,7 @@ def rotary_fields(config: CausalConfig) -> dict[str, Any]:
         "attention_bias": stack.qkv_bias,
         "rope_parameters": rope_fields(stack.rope),
         "rope_theta": stack.rope.theta,
+        "attention_dropout": stack.attention_dropout,
     }
 
 

@@ -53,17 +53,22 @@ class Joined:
         return joined.T if self.transposed else joined
 
     def from_disk(self, tensor: Tensor, sizes: Mapping[str, int]) -> dict[str, Tensor]:
-        """The parameters it holds; `sizes` gives each parameter's first dimension."""
+        """The parameters it holds, each in memory of its own; `sizes` gives each parameter's first dimension."""
         joined = tensor.T if self.transposed else tensor
-        return dict(zip(self.ours, torch.split(joined, [sizes[name] for name in self.ours]), strict=True))
+        parts = torch.split(joined, [sizes[name] for name in self.ours])
+        return {name: part.clone() for name, part in zip(self.ours, parts, strict=True)}
 
 
 @dataclass(frozen=True)
 class Zeros:
-    """A tensor that the stock class has and this model has not: one number for each row of the `like` parameters."""
+    """A tensor that the stock class has and this model has not: one number for each row of the `like` parameters.
+
+    `because` is the field that says so, where the stock class would use other numbers than zeros.
+    """
 
     theirs: str
     like: tuple[str, ...]
+    because: str = ""
 
     def to_disk(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """The tensor to write."""
@@ -71,7 +76,9 @@ class Zeros:
         return like[0].new_zeros(sum(len(parameter) for parameter in like))
 
     def from_disk(self, tensor: Tensor, sizes: Mapping[str, int]) -> dict[str, Tensor]:
-        """The parameters it holds: none."""
+        """The parameters it holds: none. Raises ValueError for numbers that would be lost."""
+        if self.because and bool(tensor.any()):
+            raise ValueError(f"{self.theirs} is not zero, though config.json says {self.because}")
         return {}
 
 

@@ -29,6 +29,8 @@ KINDS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 
 def rope_of(fields: dict[str, Any], context_length: int) -> Rope:
     """The rotary positions of a configuration. Raises ValueError for a kind that is not computed here."""
+    if fields.get("partial_rotary_factor") not in (None, 1, 1.0):
+        raise ValueError("partial_rotary_factor")
     stated = {**(fields.get("rope_scaling") or {}), **(fields.get("rope_parameters") or {})}
     stated.setdefault("rope_theta", fields.get("rope_theta", 10_000.0))
     kind = stated.pop("rope_type", None) or stated.pop("type", None) or "default"
@@ -37,6 +39,8 @@ def rope_of(fields: dict[str, Any], context_length: int) -> Rope:
         raise ValueError(f"rope_type {kind!r}")
     needed, possible = KINDS[kind]
     theta = _number("rope_theta", stated.pop("rope_theta"))
+    if kind == "yarn" and theta <= 1:
+        raise TypeError("rope_parameters.rope_theta")
     if stated.pop("partial_rotary_factor", None) not in (None, 1, 1.0):
         raise ValueError("partial_rotary_factor")
     known = needed | possible
@@ -48,7 +52,8 @@ def rope_of(fields: dict[str, Any], context_length: int) -> Rope:
     elif kind == "yarn":
         given.setdefault("attention_factor", _turned_up(given["factor"], 1.0))
     if kind in ("llama3", "yarn"):
-        given["original_length"] = int(given.get("original_length", context_length))
+        stated_length = fields.get("original_max_position_embeddings") or given.get("original_length", context_length)
+        given["original_length"] = max(1, int(stated_length))
     return Rope(theta=theta, scaling="none" if kind == "default" else kind, **given)  # type: ignore[arg-type]
 
 
@@ -63,7 +68,10 @@ def rope_fields(rope: Rope) -> dict[str, Any]:
 
 def _number(name: str, value: Any) -> Any:
     """The value, if it is a finite positive number or a truth."""
-    if isinstance(value, int | float) and math.isfinite(value) and (value > 0 or isinstance(value, bool)):
+    if name == "truncate" and isinstance(value, bool):
+        return value
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and math.isfinite(value) and value > 0:
         return value
     raise TypeError(f"rope_parameters.{name}")
 
@@ -74,7 +82,7 @@ def _turned_up(factor: float, scale: float) -> float:
 
 
 def _yarn_factor(factor: float, stated: dict[str, Any]) -> float:
-    one, all_of_it = stated.get("mscale"), stated.get("mscale_all_dim")
-    if not (one and all_of_it):
+    if not (stated.get("mscale") and stated.get("mscale_all_dim")):
         return _turned_up(factor, 1.0)
+    one, all_of_it = (_number(name, stated[name]) for name in ("mscale", "mscale_all_dim"))
     return _turned_up(factor, one) / _turned_up(factor, all_of_it)

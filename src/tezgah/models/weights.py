@@ -22,11 +22,12 @@ class WeightFiles:
 
     def __init__(self, folder: Path) -> None:
         self.path = _one_or_index(folder)
-        self._files: dict[str, Path] = {}
+        self._files: dict[str, Any] = {}  # kept open: a file that is replaced meanwhile is not mixed in
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.dtypes: dict[str, str] = {}  # as safetensors names them
         for path, wanted in _parts(folder, self.path):
-            with opened(path) as file:
+            with reading(path):
+                file: Any = safe_open(path, framework="pt")
                 names = set(file.keys())
                 if missing := (wanted or set()) - names:
                     raise InputError(
@@ -34,21 +35,20 @@ class WeightFiles:
                     )
                 for name in sorted(names if wanted is None else wanted):
                     part = file.get_slice(name)
-                    self._files[name], self.shapes[name] = path, tuple(part.get_shape())
+                    self._files[name], self.shapes[name] = file, tuple(part.get_shape())
                     self.dtypes[name] = part.get_dtype()
 
     def tensor(self, name: str) -> Tensor:
         """A tensor as it lies on disk: read where it is used, and never written back."""
-        with opened(self._files[name]) as file:
-            return file.get_tensor(name)  # type: ignore[no-any-return]
+        with reading(self.path):
+            return self._files[name].get_tensor(name)  # type: ignore[no-any-return]
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """A safetensors file. Raises InputError for a missing or damaged one."""
+def reading(path: Path) -> Iterator[None]:
+    """Turn what is wrong with a safetensors file into InputError."""
     try:
-        with safe_open(path, framework="pt") as file:
-            yield file
+        yield
     except FileNotFoundError:
         raise InputError(f"{path}: no such file. Restore it from its source.") from None
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:

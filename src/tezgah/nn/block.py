@@ -7,12 +7,13 @@ from tezgah.nn.attention import Attention, View
 from tezgah.nn.config import StackConfig
 from tezgah.nn.mlp import build_mlp
 from tezgah.nn.norms import build_norm
+from tezgah.nn.precision import widened
 
 
 class Block(nn.Module):
     """A block that normalizes what goes into its halves, or the sums that come out (Xiong et al. 2020, figure 1).
 
-    The residual stream stays float32 whatever the precision of the products.
+    Sums are float32 whatever the precision of the products.
     """
 
     def __init__(self, config: StackConfig, layer: int) -> None:
@@ -28,8 +29,8 @@ class Block(nn.Module):
         if self.norm_first:
             x = x + self._dropped(self.attention(self.attention_norm(x), view))
             return x + self._dropped(self.mlp(self.mlp_norm(x)))
-        x = self.attention_norm(x + self._dropped(self.attention(x, view)))
-        return self.mlp_norm(x + self._dropped(self.mlp(x)))  # type: ignore[no-any-return]
+        x = self.attention_norm(widened(x) + self._dropped(self.attention(x, view)))
+        return self.mlp_norm(widened(x) + self._dropped(self.mlp(x)))  # type: ignore[no-any-return]
 
     def _dropped(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training)

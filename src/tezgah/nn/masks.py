@@ -7,7 +7,7 @@ from torch import Tensor
 def text_positions(padding: Tensor) -> Tensor:
     """The position of every token in its row, counted from the row's first one; 0 in padding before it.
 
-    `padding`, (batch, time), is 0 at padding, on either side.
+    `padding`, (batch, time), is 0 at padding, on either side; what is 0 between tokens is not counted either.
 
     >>> text_positions(torch.tensor([[0, 0, 1, 1, 1]])).tolist()
     [[0, 0, 0, 1, 2]]

@@ -67,7 +67,7 @@ class Stack(nn.Module):
         """
         start, time = cache.length if cache is not None else 0, x.shape[1]
         view = View(
-            future=None if self.future is None else self.future[:time, :time],
+            future=self._future(time, trace),
             mask=_mask(attention_pattern(start, time, self.config.causal, allowed, x.device)),
             rotary=self._rotary(start, time, positions),
             cache=cache,
@@ -79,7 +79,7 @@ class Stack(nn.Module):
         for block in self.blocks:
             if trace is not None:
                 trace.hidden_states.append(x)
-            if self.recomputed and torch.is_grad_enabled():
+            if self.recomputed and torch.is_grad_enabled() and trace is None and cache is None:
                 x = checkpoint(block, x, view, use_reentrant=False)
             else:
                 x = block(x, view)
@@ -89,6 +89,12 @@ class Stack(nn.Module):
         if trace is not None:
             trace.hidden_states.append(x)
         return x
+
+    def _future(self, time: int, trace: Trace | None) -> Tensor | None:
+        """What hides later keys: as far as it is held, and further for those who look at the weights."""
+        if self.future is not None and trace is not None and time > len(self.future):
+            return _future(time).to(self.future.device)
+        return None if self.future is None else self.future[:time, :time]
 
     def _rotary(self, start: int, time: int, positions: Tensor | None) -> tuple[Tensor, Tensor] | None:
         if self.config.rope is None:

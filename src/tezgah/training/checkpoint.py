@@ -69,7 +69,8 @@ def folder_of(run: Path, step: int) -> Path:
 
 def checkpoints(run: Path) -> list[Path]:
     """Every checkpoint folder of a run, oldest first."""
-    return sorted((run / "checkpoints").glob("step-*"), key=lambda folder: int(folder.name[5:]))
+    steps = [folder for folder in (run / "checkpoints").glob("step-*") if folder.name[5:].isdecimal()]
+    return sorted(steps, key=lambda folder: int(folder.name[5:]))
 
 
 def resume(run: Path, model: CausalLM, optimizer: MuonAdamW) -> TrainingState | None:

@@ -113,7 +113,9 @@ class Trainer:
         check_before_training(model.config, data.train, settings, world, place)
         if place.device.type == "cpu":
             keep_freed_memory()
-        self.model = model.to(place.device)
+        self.model = model.to(place.device).train()
+        for parameter in model.parameters():  # one opened from a folder may lie in its file, and the other way round
+            parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
         self.model.stack.recomputed = settings.recompute
         self.optimizer = build_optimizer(model, settings, place.matrix_dtype)
         self.state = resume(run, model, self.optimizer)
