@@ -8,7 +8,14 @@ from tezgah.files import fingerprint, hash_file
 
 
 def find_model(path: Path) -> Path:
-    """The Hugging Face folder that a MODEL names: itself, a run's `model/`, or a run's newest checkpoint."""
+    """The Hugging Face folder that a MODEL names: itself, a run's `model/`, or a run's newest checkpoint.
+
+    `hub:NAME/REPO` names one on a hub, which is fetched.
+    """
+    if str(path).startswith("hub:"):
+        from tezgah.models.hub import fetched
+
+        return fetched(str(path))
     steps = [folder for folder in path.glob("checkpoints/step-*") if folder.name[5:].isdecimal()]
     checkpoints = sorted(steps, key=lambda folder: int(folder.name[5:]), reverse=True)
     for folder in (path, path / "model", *checkpoints):

@@ -26,7 +26,7 @@ def push(folder: Path, repository: str, public: bool = False) -> str:
     if not token:
         raise InputError(f"{repository}: pushing needs a token that may write there. Set {TOKEN} in the environment.")
     hub = client(token)
-    with _told(repository):
+    with hub_errors(repository):
         hub.create_repo(repository, private=not public, exist_ok=True)
         done = hub.upload_folder(
             repo_id=repository, folder_path=folder, allow_patterns=FILES, commit_message="Upload a tokenizer"
@@ -41,7 +41,7 @@ def pull(repository: str, folder: Path, revision: str | None = None) -> Tokenize
     """
     hub = client(os.environ.get(TOKEN) or False)
     with tempfile.TemporaryDirectory() as here:
-        with _told(repository):
+        with hub_errors(repository):
             hub.snapshot_download(repository, revision=revision, local_dir=here, allow_patterns=FILES)
         try:
             tokenizer = Tokenizer.load(here)
@@ -63,7 +63,7 @@ def client(token: str | bool) -> Any:
 
 
 @contextmanager
-def _told(repository: str) -> Iterator[None]:
+def hub_errors(repository: str) -> Iterator[None]:
     """What the hub or the way to it refuses, as one line."""
     from huggingface_hub import errors
 
