@@ -26,7 +26,8 @@ import measuring
 
 from tezgah.console import say
 from tezgah.files import hash_file
-from tezgah.training.checkpoint import checkpoints, read_state
+from tezgah.starting import checkpoints
+from tezgah.training.checkpoint import read_state
 
 CLOCKED = ("seconds", "tokens_per_second")
 QUARTERS = (1, 2, 3)

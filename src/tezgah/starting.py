@@ -16,14 +16,18 @@ def find_model(path: Path) -> Path:
         from tezgah.models.hub import fetched
 
         return fetched(str(path))
-    steps = [folder for folder in path.glob("checkpoints/step-*") if folder.name[5:].isdecimal()]
-    checkpoints = sorted(steps, key=lambda folder: int(folder.name[5:]), reverse=True)
-    for folder in (path, path / "model", *checkpoints):
+    for folder in (path, path / "model", *reversed(checkpoints(path))):
         if (folder / "config.json").is_file():
             return folder
     if not path.exists():
         raise InputError(f"{path}: no such folder. Give a run folder, a checkpoint, or a Hugging Face folder.")
     raise InputError(f"{path}: no model in it (no config.json). Give a run that has trained, or a Hugging Face folder.")
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Every checkpoint folder of a run, oldest first."""
+    steps = [folder for folder in (run / "checkpoints").glob("step-*") if folder.name[5:].isdecimal()]
+    return sorted(steps, key=lambda folder: int(folder.name[5:]))
 
 
 def start_inputs(folder: Path) -> dict[str, Any]:

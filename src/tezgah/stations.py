@@ -12,7 +12,7 @@ from tezgah.errors import InputError
 from tezgah.files import write_json
 from tezgah.recipe import Recipe
 from tezgah.stages import FORMATS, tokenizer_path
-from tezgah.starting import find_model
+from tezgah.starting import checkpoints, find_model
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -102,7 +102,6 @@ def model_to_train(recipe: Recipe, run: Path, vocab_size: int) -> "CausalLM":
     from tezgah.console import say
     from tezgah.models.build import build_config, build_model
     from tezgah.models.start import start_model, unfilled_model
-    from tezgah.training.checkpoint import checkpoints
 
     settings = recipe.model
     if not settings.from_:

@@ -19,6 +19,7 @@ from tezgah.errors import InputError
 from tezgah.files import atomic_folder, check_format, hash_file, read_json, write_bytes, write_json
 from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import load_weights, save_model
+from tezgah.starting import checkpoints
 from tezgah.training.optimizer import MuonAdamW
 
 FORMAT = 1
@@ -65,12 +66,6 @@ def save_checkpoint(
 def folder_of(run: Path, step: int) -> Path:
     """Where the checkpoint of a step lies."""
     return run / "checkpoints" / f"step-{step:06d}"
-
-
-def checkpoints(run: Path) -> list[Path]:
-    """Every checkpoint folder of a run, oldest first."""
-    steps = [folder for folder in (run / "checkpoints").glob("step-*") if folder.name[5:].isdecimal()]
-    return sorted(steps, key=lambda folder: int(folder.name[5:]))
 
 
 def resume(run: Path, model: CausalLM, optimizer: MuonAdamW) -> TrainingState | None:
