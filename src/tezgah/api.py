@@ -106,7 +106,7 @@ def train(
             f"tezgah.train: the tokenizer has {tokenizer.vocab_size:,} ids, the model {model.config.vocab_size:,} "
             f"rows. Open it with tezgah.load(folder, vocab_size={tokenizer.vocab_size})."
         )
-    _check_causal(model)
+    check_causal(model, "tezgah.train")
     documents = strings(texts)
     tables = {"train": settings, "model": {"context_length": model.config.context_length}}
     recipe = make_recipe(tables, name="tezgah.train")
@@ -129,7 +129,7 @@ def evaluate(model: "CausalLM", tokenizer: "Tokenizer", texts: Iterable[str]) ->
     """Loss, perplexity and bits per byte of `model` on `texts`, each predicted whole as a document."""
     from tezgah.evaluation.texts import evaluate_texts
 
-    _check_causal(model)
+    check_causal(model, "tezgah.evaluate")
     return evaluate_texts(model, tokenizer, texts)
 
 
@@ -143,11 +143,10 @@ def read_texts(sources: Iterable[str]) -> Iterator[str]:
         yield from batch["text"].to_pylist()
 
 
-def _check_causal(model: Any) -> None:
+def check_causal(model: Any, name: str) -> None:
+    """Raise InputError, beginning with `name`, for a model that does not go on from a text."""
     if not hasattr(model, "next_logits"):
-        raise InputError(
-            f"the model is a {model.config.family}, which looks both ways. Give one that goes on from a text."
-        )
+        raise InputError(f"{name}: a {model.config.family} looks both ways; it does not go on from a text.")
 
 
 @contextmanager

@@ -182,8 +182,7 @@ def _model(path: str) -> "tuple[CausalLM, Tokenizer]":
     from tezgah.stations import evaluation_place
 
     model, tokenizer = api.load(path)
-    if not hasattr(model, "next_logits"):
-        raise InputError(f"{path}: a {model.config.family} looks both ways; it does not go on from a text.")
+    api.check_causal(model, path)
     if tokenizer is None:
         raise InputError(f"{path}: has no tokenizer beside its model. Add a tokenizer.json.")
     return model.to(evaluation_place(_recipe_of(path)).device), tokenizer

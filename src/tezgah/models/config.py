@@ -10,20 +10,13 @@ Head = Literal["none", "pooler", "masked_lm", "classification"]
 
 
 @dataclass(frozen=True)
-class CausalConfig:
-    """A stack between an embedding of `vocab_size` ids and a head over them.
+class _AroundStack:
+    """What every model has: ids up to `vocab_size`, positions up to `context_length`, a stack."""
 
-    `learned_positions` adds an embedding of the position; otherwise positions are the stack's
-    affair. `tied` makes the head's matrix the embedding's. `embedding_dropout` is a probability.
-    """
-
-    family: CausalFamily
+    family: str
     vocab_size: int
     context_length: int
     stack: StackConfig
-    tied: bool
-    learned_positions: bool
-    embedding_dropout: float = 0.0
 
     @property
     def width(self) -> int:
@@ -37,7 +30,21 @@ class CausalConfig:
 
 
 @dataclass(frozen=True)
-class EncoderConfig:
+class CausalConfig(_AroundStack):
+    """A stack between an embedding of `vocab_size` ids and a head over them.
+
+    `learned_positions` adds an embedding of the position; otherwise positions are the stack's
+    affair. `tied` makes the head's matrix the embedding's. `embedding_dropout` is a probability.
+    """
+
+    family: CausalFamily
+    tied: bool
+    learned_positions: bool
+    embedding_dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class EncoderConfig(_AroundStack):
     """Embeddings of ids, positions and `n_token_types` parts of a text, a stack, and a head.
 
     Heads: "none" gives the hidden states; "pooler" gives them too, and a vector for the whole text beside; "masked_lm"
@@ -46,25 +53,12 @@ class EncoderConfig:
     """
 
     family: Literal["bert"]
-    vocab_size: int
-    context_length: int
-    stack: StackConfig
     n_token_types: int
     head: Head
     tied: bool = True
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
     embedding_dropout: float = 0.0
     head_dropout: float = 0.0
-
-    @property
-    def width(self) -> int:
-        """Features of the residual stream."""
-        return self.stack.width
-
-    @property
-    def n_layers(self) -> int:
-        """Blocks in the stack."""
-        return self.stack.n_layers
 
 
 ModelConfig = CausalConfig | EncoderConfig

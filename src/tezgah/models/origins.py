@@ -14,6 +14,7 @@ BLOCK = "stack.blocks.{}."
 USUAL = {"weight": "weight", "bias": "bias"}
 SCALED = {"scale": "weight", "shift": "bias"}
 WEIGHT = {"weight": "weight"}
+SCALE = {"scale": "weight"}
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,9 @@ RASCHKA_QKV = {
 RASCHKA_OUTSIDE = {"tok_emb.weight": "embedding.weight", "out_head.weight": "head.weight"}
 RASCHKA_SURPLUS = (r"trf_blocks\.\d+\.att\.(mask|cos|sin)", "mask|cos|sin", r"out_head\.weight")
 RASCHKA_NORMS = {"norm1": "attention_norm", "norm2": "mlp_norm"}
+RASCHKA_QK_NORMS = {"att.q_norm": "attention.query_norm", "att.k_norm": "attention.key_norm"}
 RASCHKA_SWIGLU = {"ff.fc1": "mlp.gate", "ff.fc2": "mlp.up", "ff.fc3": "mlp.down"}
+META_ATTENTION = {"wq": "query", "wk": "key", "wv": "value", "wo": "output"}
 
 NANOGPT = Origin(
     told="nanoGPT or minGPT",
@@ -162,10 +165,9 @@ RASCHKA_QWEN3 = Origin(
     layers=r"trf_blocks\.",
     names={
         **RASCHKA_OUTSIDE,
-        **_named("", "stack.", {"final_norm": "norm"}, {"scale": "weight"}),
-        **_named("trf_blocks.{}.", BLOCK, RASCHKA_NORMS, {"scale": "weight"}),
-        **_named("trf_blocks.{}.att.", f"{BLOCK}attention.", {"q_norm": "query_norm"}, {"scale": "weight"}),
-        **_named("trf_blocks.{}.att.", f"{BLOCK}attention.", {"k_norm": "key_norm"}, {"scale": "weight"}),
+        **_named("", "stack.", {"final_norm": "norm"}, SCALE),
+        **_named("trf_blocks.{}.", BLOCK, RASCHKA_NORMS, SCALE),
+        **_named("trf_blocks.{}.", BLOCK, RASCHKA_QK_NORMS, SCALE),
         **_named("trf_blocks.{}.", BLOCK, RASCHKA_QKV | RASCHKA_SWIGLU, WEIGHT),
     },
     surplus=RASCHKA_SURPLUS,
@@ -181,8 +183,7 @@ META_LLAMA = Origin(
         "norm.weight": "stack.norm.weight",
         "output.weight": "head.weight",
         **_named("layers.{}.", BLOCK, {"attention_norm": "attention_norm", "ffn_norm": "mlp_norm"}, WEIGHT),
-        **_named("layers.{}.attention.", f"{BLOCK}attention.", {"wq": "query", "wk": "key"}, WEIGHT),
-        **_named("layers.{}.attention.", f"{BLOCK}attention.", {"wv": "value", "wo": "output"}, WEIGHT),
+        **_named("layers.{}.attention.", f"{BLOCK}attention.", META_ATTENTION, WEIGHT),
         **_named("layers.{}.feed_forward.", f"{BLOCK}mlp.", {"w1": "gate", "w3": "up", "w2": "down"}, WEIGHT),
     },
     interleaved=frozenset({"layers.{}.attention.wq.weight", "layers.{}.attention.wk.weight"}),

@@ -67,7 +67,7 @@ class Stack(nn.Module):
         """
         start, time = cache.length if cache is not None else 0, x.shape[1]
         view = View(
-            future=self._future(time, trace),
+            future=self._hidden_later(time, trace),
             mask=_mask(attention_pattern(start, time, self.config.causal, allowed, x.device)),
             rotary=self._rotary(start, time, positions),
             cache=cache,
@@ -90,7 +90,7 @@ class Stack(nn.Module):
             trace.hidden_states.append(x)
         return x
 
-    def _future(self, time: int, trace: Trace | None) -> Tensor | None:
+    def _hidden_later(self, time: int, trace: Trace | None) -> Tensor | None:
         """What hides later keys: as far as it is held, and further for those who look at the weights."""
         if self.future is not None and trace is not None and time > len(self.future):
             return _future(time).to(self.future.device)
