@@ -7,7 +7,6 @@ took. Between two rounds it waits for the next line and costs nothing.
 import dataclasses
 import importlib.util
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import IO, Any, Literal
 
+import companion
 import numpy as np
 from task import Task, config_of
 
@@ -243,8 +243,7 @@ def main(name: str, task: Task) -> None:
     """Be the contestant `name` until nobody asks any more."""
     import torch
 
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is not an answer
+    answers = companion.answering()
     torch.set_num_threads(task.threads)
     torch.manual_seed(1)
     CONTESTANTS[name](task, Rounds(answers, torch.cuda.synchronize if task.device == "cuda" else lambda: None))

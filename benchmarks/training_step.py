@@ -13,9 +13,6 @@ import argparse
 import dataclasses
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import contestants
 import measuring
+from companion import Companion
 from contestants import CONTESTANTS
 from task import Task, write_data
 
@@ -43,35 +41,17 @@ class Contestant:
 
     def __init__(self, name: str, task: Task) -> None:
         self.name, self.task = name, task
-        command = [sys.executable, contestants.__file__, name, json.dumps(dataclasses.asdict(task))]
-        offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-        # Threads that wait spin for some milliseconds and then sleep, unless a policy says otherwise.
-        environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | offline
-        environment.setdefault("CUDA_VISIBLE_DEVICES", "0")  # the Trainer would take every GPU there is
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
+        self.process = Companion(name, [contestants.__file__, name, json.dumps(dataclasses.asdict(task))])
         self.waited = self.busy = 0.0
         self.run(WARMUP_STEPS)
         self.waited = self.busy = 0.0
 
     def run(self, steps: int) -> float:
         """Tokens per second of the next `steps` steps."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        print(steps, file=self.process.stdin, flush=True)
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.name} ended early; what it said stands above.")
-        answer = json.loads(line)
+        answer = self.process.ask(steps)
         self.waited += answer["waited"]
         self.busy += answer["busy"]
         return float(steps * self.task.batch_tokens / answer["seconds"])
-
-    def close(self) -> None:
-        """Let it end."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
 
 
 def measure(names: list[str], task: Task, place: "Place", rounds: int, steps: int) -> dict[str, Any]:
@@ -92,7 +72,7 @@ def measure(names: list[str], task: Task, place: "Place", rounds: int, steps: in
         rates.append(matrix_rate(place))
     finally:
         for each in line:
-            each.close()
+            each.process.close()
     return {
         "matrix_rate": {"before": rates[0], "after": rates[1]},  # FLOP/s
         "tokens_per_second": {name: [row[name] for row in rows] for name in names},

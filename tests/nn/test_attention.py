@@ -204,7 +204,7 @@ def test_a_long_context_is_turned_when_it_is_met(monkeypatch: pytest.MonkeyPatch
 
 def test_the_trace_goes_on_beyond_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = made("rotary")(IDS)
-    monkeypatch.setattr("tezgah.nn.stack.LONGEST_EXPLICIT", 5)
+    monkeypatch.setattr("tezgah.nn.stack.LONGEST_BLOCKED", 5)
     model, trace = made("rotary"), Trace()
     torch.testing.assert_close(model(IDS, trace=trace), whole)
     assert trace.attentions[0].shape[-1] == 12

@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from tezgah.nn.attention import attend, explicit_attention
+from tezgah.nn.blocked_attention import BlockedAttention, hidden_from, later_keys
 from tezgah.nn.config import Rope
 from tezgah.nn.cross_entropy import IGNORED, SoftmaxSlope, cross_entropy_sum
 from tezgah.nn.mlp import gelu_tanh
@@ -40,6 +43,32 @@ def test_explicit_attention_equals_torchs_fused_kernel(kv_heads):
     q, k, v = torch.randn(2, 4, 7, 8), torch.randn(2, kv_heads, 7, 8), torch.randn(2, kv_heads, 7, 8)
     future = torch.full((7, 7), float("-inf")).triu(1)
     torch.testing.assert_close(explicit_attention(q, k, v, future, 0.0), attend(q, k, v, future))
+
+
+@given(time=st.integers(1, 40), kind=st.sampled_from(["causal", "bias", "plain"]), spare=st.integers(0, 9))
+def test_blocked_attention_and_its_gradients_equal_torchs_kernel(time, kind, spare):
+    def random(*shape):
+        return torch.randn(2, 3, *shape, dtype=torch.float64, requires_grad=True)
+
+    q, k, v, upstream = random(time, 4), random(time, 4), random(time, 4), random(time, 4)
+    bias = torch.randn(2, 1, time, time, dtype=torch.float64) if kind == "bias" else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tezgah.nn.blocked_attention.FEWEST_QUERIES", 4)
+        patch.setattr("tezgah.nn.blocked_attention.LONGEST_BLOCKED", 64)
+        later = later_keys(time + spare) if kind == "causal" else None
+        ours = BlockedAttention.apply(q, k, v, later, bias)
+        theirs = F.scaled_dot_product_attention(q, k, v, bias, is_causal=kind == "causal")
+        torch.testing.assert_close(ours, theirs)
+        torch.testing.assert_close(
+            torch.autograd.grad(ours, (q, k, v), upstream), torch.autograd.grad(theirs, (q, k, v), upstream)
+        )
+
+
+def test_every_block_is_hidden_from_the_keys_after_it():
+    later = later_keys(600)
+    assert later.shape == (512, 600 + 512)
+    block = hidden_from(later, 500, 600)
+    assert torch.equal(block == 0, torch.ones(600, 600).tril().bool()[500:])
 
 
 @pytest.mark.parametrize("plain_logits", [0, 1_000])

@@ -46,9 +46,7 @@ def test_more_processes_than_sequences_are_refused_in_one_line():
 @pytest.mark.parametrize(
     ("here", "model", "held"),
     [
-        (place(compiled=True), config(256), True),
-        (place(compiled=True), config(1_024), False),
-        (place(compiled=True), config(1_025), False),
+        (place(compiled=True), config(256), False),
         (place(compiled=False), config(1_024), False),
         (place(compiled=False), config(1_024, dropout=0.1), True),
         (place("cuda", compiled=True), config(1_024, dropout=0.1), False),

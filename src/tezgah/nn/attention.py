@@ -1,9 +1,9 @@
 """Multi-head self-attention (Vaswani et al. 2017, section 3.2), grouped (Ainslie et al. 2023).
 
-Two ways to the same numbers. The explicit product writes the (time, time) weights; inside a
-compiled CPU region it took 24 ms where torch's fused kernel took 88 (16 sequences of 256, 6 heads
-of 64, bf16, forward and backward, 2 cores). Everywhere else the fused kernel is the faster one,
-and the explicit product is for those who want to see the weights.
+Three ways to the same numbers. torch's fused kernel is the usual one. Compiled CPU code takes a block of
+queries at a time: forward and backward of 12 heads of 64 took 15 ms so where the fused kernel took 38
+(two sequences of 512, bf16, 2 cores), 30 and 47 at 1,024. The explicit product writes the (time, time)
+weights, for those who want to see them, and for dropout in short compiled sequences.
 """
 
 from typing import NamedTuple
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tezgah.nn.blocked_attention import LONGEST_BLOCKED, BlockedAttention, hidden_from
 from tezgah.nn.cache import KVCache
 from tezgah.nn.config import StackConfig
 from tezgah.nn.linear import joined_linear, linear
@@ -20,8 +21,8 @@ from tezgah.nn.positions import rotate
 from tezgah.nn.precision import widened
 from tezgah.nn.trace import Trace
 
-# Longest time for which the explicit product's (time, time) weights are held. Beyond it they cost more than the fused
-# kernel: GPT-2 small's step at 1,024 took 3.5 GB and 0.97 × the speed of `transformers`, fused 2.9 GB and 1.15 ×.
+# Longest time for which compiled CPU code with dropout holds (time, time) weights. Beyond it they cost more than the
+# fused kernel: GPT-2 small's step at 1,024 took 3.5 GB and 0.97 × the speed of `transformers`, fused 2.9 GB and 1.15 ×.
 LONGEST_EXPLICIT = 256
 
 
@@ -35,8 +36,8 @@ class Mask(NamedTuple):
 class View(NamedTuple):
     """What all blocks share in one pass. None stands for what does not apply."""
 
-    future: Tensor | None = None  # (time, time): −∞ after each query's own position; of a causal stack
-    mask: Mask | None = None  # in place of `future`
+    later: Tensor | None = None  # what hides later keys, as `later_keys` makes it; of a causal stack
+    mask: Mask | None = None  # in place of `later`
     rotary: tuple[Tensor, Tensor] | None = None  # cosines and sines, each (time, pairs) or (batch, 1, time, pairs)
     cache: KVCache | None = None
     head_mask: Tensor | None = None  # (layers, heads): what each head's output is multiplied by
@@ -71,7 +72,7 @@ class Attention(nn.Module):
         head_mask = None if view.head_mask is None else view.head_mask[self.layer, :, None, None]  # (heads, 1, 1)
         weights = None if view.trace is None else view.trace.attentions
         dropout = self.dropout if self.training else 0.0
-        mixed = attend(q, k, v, view.future, view.mask, dropout, head_mask, weights)
+        mixed = attend(q, k, v, view.later, view.mask, dropout, head_mask, weights)
         return linear(mixed.transpose(1, 2).flatten(2), self.output)
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -82,7 +83,7 @@ def attend(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    future: Tensor | None = None,
+    later: Tensor | None = None,
     mask: Mask | None = None,
     dropout: float = 0.0,
     head_mask: Tensor | None = None,
@@ -90,24 +91,39 @@ def attend(
 ) -> Tensor:
     """Softmax attention of `q`, (batch, heads, time, head_dim), over `k` and `v`, (batch, kv_heads, keys, head_dim).
 
-    With `future` and no mask it is causal, and time equals keys. The attention weights go into `kept`.
+    With `later`, of `later_keys`, and no mask it is causal, and time equals keys. The attention weights go into `kept`.
     `head_mask` has a factor for every head. Returns the shape of `q`.
     """
-    explicit = q.device.type == "cpu" and torch.compiler.is_compiling() and k.shape[2] <= LONGEST_EXPLICIT
-    if explicit or kept is not None:
-        mixed = explicit_attention(q, k, v, future if mask is None else mask.bias, dropout, head_mask, kept)
+    later, bias = (later, None) if mask is None else (None, mask.bias)
+    compiled = q.device.type == "cpu" and torch.compiler.is_compiling()
+    if kept is not None or (compiled and dropout and k.shape[2] <= LONGEST_EXPLICIT):
+        bias = bias if later is None else hidden_from(later, 0, q.shape[2])
+        mixed = explicit_attention(q, k, v, bias, dropout, head_mask, kept)
+    elif compiled and not dropout and k.shape[2] <= LONGEST_BLOCKED:
+        k, v = _for_every_head(q, k, v)
+        mixed = _scaled(BlockedAttention.apply(q, k, v, later, bias), head_mask)  # type: ignore[no-untyped-call]
     else:
-        mixed = F.scaled_dot_product_attention(
+        fused = F.scaled_dot_product_attention(
             q,
             k,
             v,
-            attn_mask=None if mask is None else mask.bias.to(q.dtype),
+            attn_mask=None if bias is None else bias.to(q.dtype),
             dropout_p=dropout,
-            is_causal=mask is None and future is not None,
+            is_causal=later is not None,
             enable_gqa=q.shape[1] != k.shape[1],
         )
-        mixed = mixed if head_mask is None else mixed * head_mask.to(mixed.dtype)
+        mixed = _scaled(fused, head_mask)
     return mixed if mask is None else mixed * mask.alive.to(mixed.dtype)
+
+
+def _scaled(mixed: Tensor, head_mask: Tensor | None) -> Tensor:
+    return mixed if head_mask is None else mixed * head_mask.to(mixed.dtype)
+
+
+def _for_every_head(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values repeated for the heads of a group."""
+    groups = q.shape[1] // k.shape[1]
+    return (k, v) if groups == 1 else (k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1))
 
 
 def explicit_attention(
@@ -124,9 +140,7 @@ def explicit_attention(
     The bias is added, and given from outside: compiled, softmax and mask took 2.7 ms so, against
     6.6 filled in and 8.9 computed inside (96 × 256 × 256, 2 cores).
     """
-    groups = q.shape[1] // k.shape[1]
-    if groups > 1:
-        k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+    k, v = _for_every_head(q, k, v)
     scores = widened(q @ k.mT) * q.shape[3] ** -0.5  # (batch, heads, time, keys)
     weights = (scores if bias is None else scores + bias).softmax(-1)
     weights = weights if head_mask is None else weights * head_mask

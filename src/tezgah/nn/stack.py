@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from tezgah.nn.attention import LONGEST_EXPLICIT, Mask, View
+from tezgah.nn.attention import Mask, View
 from tezgah.nn.block import Block
+from tezgah.nn.blocked_attention import LONGEST_BLOCKED, later_keys
 from tezgah.nn.cache import KVCache
 from tezgah.nn.config import StackConfig
 from tezgah.nn.masks import attention_pattern
@@ -32,9 +33,9 @@ class Stack(nn.Module):
 
     def make_tables(self) -> None:
         """Compute what follows from the configuration alone: done again where a model was built without memory."""
-        future = _future(min(self.context_length, LONGEST_EXPLICIT)) if self.config.causal else None
-        self.future: Tensor | None
-        self.register_buffer("future", future, persistent=False)
+        later = later_keys(min(self.context_length, LONGEST_BLOCKED)) if self.config.causal else None
+        self.later: Tensor | None
+        self.register_buffer("later", later, persistent=False)
         if self.config.rope is not None:
             self._turn(min(self.context_length, FIRST_TURNED))
 
@@ -67,7 +68,7 @@ class Stack(nn.Module):
         """
         start, time = cache.length if cache is not None else 0, x.shape[1]
         view = View(
-            future=self._hidden_later(time, trace),
+            later=self._later(time, trace),
             mask=_mask(attention_pattern(start, time, self.config.causal, allowed, x.device)),
             rotary=self._rotary(start, time, positions),
             cache=cache,
@@ -90,11 +91,11 @@ class Stack(nn.Module):
             trace.hidden_states.append(x)
         return x
 
-    def _hidden_later(self, time: int, trace: Trace | None) -> Tensor | None:
-        """What hides later keys: as far as it is held, and further for those who look at the weights."""
-        if self.future is not None and trace is not None and time > len(self.future):
-            return _future(time).to(self.future.device)
-        return None if self.future is None else self.future[:time, :time]
+    def _later(self, time: int, trace: Trace | None) -> Tensor | None:
+        """What hides later keys; those who look at all weights at once need all queries in one block."""
+        if self.later is not None and trace is not None and time > len(self.later):
+            return torch.full((time, time), float("-inf"), device=self.later.device).triu(1)
+        return self.later
 
     def _rotary(self, start: int, time: int, positions: Tensor | None) -> tuple[Tensor, Tensor] | None:
         if self.config.rope is None:
@@ -105,11 +106,6 @@ class Stack(nn.Module):
         if positions is None:
             return self.cos[start : start + time], self.sin[start : start + time]
         return self.cos[positions][:, None], self.sin[positions][:, None]  # (batch, 1, time, pairs)
-
-
-def _future(time: int) -> Tensor:
-    """−∞ where a key comes after its query, 0 elsewhere, (time, time)."""
-    return torch.full((time, time), float("-inf")).triu(1)
 
 
 def _mask(pattern: Tensor | None) -> Mask | None:

@@ -10,7 +10,6 @@ from tezgah.console import say, warn
 from tezgah.errors import InputError
 from tezgah.models.config import CausalConfig
 from tezgah.models.cost import count_parameters, flops_per_token, training_bytes
-from tezgah.nn.attention import LONGEST_EXPLICIT
 from tezgah.tokens.sequences import Sequences
 from tezgah.training.place import Place
 from tezgah.training.settings import TrainSettings
@@ -78,12 +77,9 @@ def check_initial_loss(loss: float, vocab_size: int) -> None:
 def holds_attention(config: CausalConfig, place: Place) -> bool:
     """Whether the forward pass keeps (time, time) attention weights for the backward pass.
 
-    The explicit product of compiled CPU code does (nn/attention.py), and so do torch's plain
-    products, which stand in for a fused kernel on MPS, and on a CPU where there is dropout.
+    torch's plain products do, which stand in for a fused kernel on MPS, and on a CPU where there is dropout.
     """
-    if place.device.type == "cpu":
-        return config.stack.attention_dropout > 0 or (place.compiled and config.context_length <= LONGEST_EXPLICIT)
-    return place.device.type == "mps"
+    return place.device.type == "mps" or (place.device.type == "cpu" and config.stack.attention_dropout > 0)
 
 
 def memory_bytes(place: Place) -> int:
