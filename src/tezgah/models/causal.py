@@ -39,7 +39,7 @@ class CausalLM(nn.Module):
         head_mask: Tensor | None = None,
         trace: Trace | None = None,
     ) -> Tensor:
-        """Logits of the token after each of `ids`, (batch, time) → (batch, time, vocab), float32.
+        """Logits of the token after each of `ids`, (batch, time) → (batch, time, vocab), in the products' precision.
 
         `attention_mask` is 0 at padding, (batch, keys), on either side, or where a query may not look,
         (batch, time, keys); cached positions included. `positions`, (batch, time), are counted from each row's first
@@ -58,7 +58,7 @@ class CausalLM(nn.Module):
             head_mask=head_mask,
             trace=trace,
         )
-        return widened(F.linear(hidden, self.head_weight()))
+        return F.linear(hidden, self.head_weight())
 
     def next_logits(self, ids: Tensor, cache: KVCache) -> Tensor:
         """Logits of what follows the last of `ids` alone, (batch, vocab), float32; `cache` as in `forward`."""

@@ -13,7 +13,6 @@ from tezgah.nn.linear import linear
 from tezgah.nn.masks import text_positions
 from tezgah.nn.mlp import ACTIVATIONS
 from tezgah.nn.norms import build_norm
-from tezgah.nn.precision import widened
 from tezgah.nn.stack import Stack
 from tezgah.nn.trace import Trace
 
@@ -48,9 +47,9 @@ class Encoder(nn.Module):
     ) -> Tensor:
         """What the head says of `ids`, (batch, time).
 
-        Scores of every id, (batch, time, vocab), or of every label, (batch, labels), in float32; without either
-        head the hidden states, (batch, time, width). `attention_mask`, `embeddings`, `positions`, `head_mask` and
-        `trace` as in `CausalLM.forward`; `token_types`, (batch, time), are 0 where not given.
+        Scores of every id, (batch, time, vocab), or of every label, (batch, labels), in the products' precision;
+        without either head the hidden states, (batch, time, width). `attention_mask`, `embeddings`, `positions`,
+        `head_mask` and `trace` as in `CausalLM.forward`; `token_types`, (batch, time), are 0 where not given.
         """
         hidden = self.hidden(
             ids,
@@ -62,10 +61,10 @@ class Encoder(nn.Module):
             trace=trace,
         )
         if self.masked_head is not None:
-            return widened(F.linear(self.masked_head(hidden), self.head_weight(), self.masked_head.bias))
+            return F.linear(self.masked_head(hidden), self.head_weight(), self.masked_head.bias)
         if self.classifier is not None:
             pooled = F.dropout(self.pooled(hidden, attention_mask), self.config.head_dropout, self.training)
-            return widened(linear(pooled, self.classifier))
+            return linear(pooled, self.classifier)
         return hidden
 
     def hidden(
