@@ -61,7 +61,7 @@ def _inspected(path: str, flags: InspectFlags, with_statistics: bool) -> "Inspec
     from tezgah.inspection_table import Inspected
     from tezgah.models.inspection import in_order, look
     from tezgah.models.weight_statistics import statistics_of
-    from tezgah.tokenizer.artefact import holds_tokenizer
+    from tezgah.tokenizer.reading import holds_tokenizer
     from tezgah.tokenizer.tokenizer import Tokenizer
 
     looked = look(find_model(Path(path)))
@@ -107,7 +107,7 @@ def _attention(operands: list[str], flags: InspectFlags) -> Answer:
         raise InputError(f"{output}: the page is HTML. Give -o a name that ends in .html.")
     from tezgah.api import find_model, load
     from tezgah.attention_page import read_attention, write_page
-    from tezgah.tokenizer.artefact import holds_tokenizer
+    from tezgah.tokenizer.reading import holds_tokenizer
 
     if not holds_tokenizer(find_model(Path(path))):
         raise InputError(f"{path}: has no tokenizer beside its model. Add a tokenizer.json.")

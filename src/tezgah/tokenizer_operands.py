@@ -18,7 +18,7 @@ DATA = "DATA are files, folders or globs: text, source code, .jsonl, .parquet, e
 
 def told_apart(operands: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Tokenizers and data by short names, each in its order. Raises InputError where there is none of either."""
-    from tezgah.tokenizer.artefact import holds_tokenizer
+    from tezgah.tokenizer.reading import holds_tokenizer
 
     tokenizers = [operand for operand in operands if holds_tokenizer(Path(operand))]
     data = [operand for operand in operands if operand not in tokenizers]

@@ -18,7 +18,7 @@ from tezgah.models.config import ModelConfig
 from tezgah.models.config_file import FORMAT, parse_config, read_family
 from tezgah.models.families import FAMILIES
 from tezgah.models.family import Family
-from tezgah.models.mapping import Entry, Plain
+from tezgah.models.mapping import Entry, Joined, Plain
 from tezgah.models.weights import FRACTIONS, WeightFiles, listed
 
 VOCABULARY = ("embedding.weight", "head.weight", "masked_head.scores.weight", "masked_head.bias")  # a row for each id
@@ -70,7 +70,10 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32, vocab_size: int
         model: Any = family.build(config)
     entries = _matched(files, family, family.key_map(config), dict(model.named_parameters()))
     sizes = {name: len(parameter) for name, parameter in model.named_parameters()}
+    entries.sort(key=lambda pair: not isinstance(pair[0], Joined))  # first those whose parts are copied
     for entry, name in entries:
+        if not isinstance(entry, Joined):
+            files.let_go()
         for ours, tensor in _parameters(files, entry, name, sizes).items():
             _place(model, ours, tensor.to(dtype))
     model.stack.make_tables()
@@ -129,8 +132,9 @@ def _has_another_head(files: WeightFiles, family: Family, config: ModelConfig) -
 
 def _parameters(files: WeightFiles, entry: Entry, name: str, sizes: Mapping[str, int]) -> dict[str, Tensor]:
     """The parameters that a tensor of the files holds."""
+    read = files.passing_tensor if isinstance(entry, Joined) else files.tensor
     try:
-        return entry.from_disk(files.tensor(name), sizes)
+        return entry.from_disk(read(name), sizes)
     except ValueError as error:
         raise InputError(f"{files.path}: {error}. Take the field out of config.json.") from None
 

@@ -22,12 +22,16 @@ class WeightFiles:
 
     def __init__(self, folder: Path) -> None:
         self.path = _one_or_index(folder)
-        self._files: dict[str, Any] = {}  # kept open: a file that is replaced meanwhile is not mixed in
+        # Kept open: a file that is replaced meanwhile is not mixed in. Each is mapped twice, because a mapping
+        # keeps every page that was read: one for tensors that stay, one for those that are copied from.
+        self._files: dict[str, Any] = {}
+        self._passing: dict[str, Any] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.dtypes: dict[str, str] = {}  # as safetensors names them
         for path, wanted in _parts(folder, self.path):
             with reading(path):
                 file: Any = safe_open(path, framework="pt")
+                passing: Any = safe_open(path, framework="pt")
                 names = set(file.keys())
                 if missing := (wanted or set()) - names:
                     raise InputError(
@@ -35,13 +39,23 @@ class WeightFiles:
                     )
                 for name in sorted(names if wanted is None else wanted):
                     part = file.get_slice(name)
-                    self._files[name], self.shapes[name] = file, tuple(part.get_shape())
+                    self._files[name], self._passing[name] = file, passing
+                    self.shapes[name] = tuple(part.get_shape())
                     self.dtypes[name] = part.get_dtype()
 
     def tensor(self, name: str) -> Tensor:
         """A tensor as it lies on disk: read where it is used, and never written back."""
         with reading(self.path):
             return self._files[name].get_tensor(name)  # type: ignore[no-any-return]
+
+    def passing_tensor(self, name: str) -> Tensor:
+        """The same for a tensor that is copied from, before `let_go`."""
+        with reading(self.path):
+            return self._passing[name].get_tensor(name)  # type: ignore[no-any-return]
+
+    def let_go(self) -> None:
+        """Give the memory of passing tensors back."""
+        self._passing.clear()
 
 
 @contextmanager

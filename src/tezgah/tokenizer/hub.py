@@ -9,7 +9,7 @@ from typing import Any
 
 from tezgah.errors import InputError
 from tezgah.files import write_bytes
-from tezgah.tokenizer.artefact import VOCABULARY_AND_MERGES
+from tezgah.tokenizer.reading import VOCABULARY_AND_MERGES
 from tezgah.tokenizer.tokenizer import Tokenizer
 
 FILES = ["tokenizer.json", "tokenizer_config.json", *(name for pair in VOCABULARY_AND_MERGES for name in pair)]

@@ -13,13 +13,14 @@ from tezgah.console import warn
 from tezgah.cores import available_cores
 from tezgah.errors import InputError
 from tezgah.files import write_json, write_text
-from tezgah.tokenizer.artefact import COMMON_SEPARATORS, Artefact, parse, read_artefact, roles
+from tezgah.tokenizer.artefact import Artefact, parse, roles
 from tezgah.tokenizer.bytelevel import UTF8_BYTES, token_bytes
 from tezgah.tokenizer.compiled import compilation_told
 from tezgah.tokenizer.count import Words
 from tezgah.tokenizer.engine import Encoder
 from tezgah.tokenizer.extend import extend
 from tezgah.tokenizer.learn import Method, learn, learn_from_words
+from tezgah.tokenizer.reading import COMMON_SEPARATORS, read_artefact
 from tezgah.tokenizer.rows import Rows, gathered, in_order
 from tezgah.tokenizer.settings import Algorithm, Normalization, Split
 from tezgah.tokenizer.stream import text_of_bytes, text_of_ids
