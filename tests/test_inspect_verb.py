@@ -51,6 +51,16 @@ def test_every_family_is_told_of_in_lines_of_a_hundred_columns(
     assert f"{counted:,}" in text
 
 
+def test_fields_that_change_nothing_are_listed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = here / "a" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"summary_type": "cls_index", "colour": "red"}))
+    ignored = answer("inspect a", capsys)["ignored_fields"]
+    assert {"summary_type", "colour"} <= set(ignored)
+    assert not {"n_embd", "model_type", "scale_attn_weights"} & set(ignored)
+    text = " ".join(told("inspect a", capsys).split())
+    assert f"Fields of config.json on which nothing here depends: {', '.join(ignored)}." in text
+
+
 def test_one_object_has_what_the_tables_have(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     value = answer("inspect a --context 12 --batch 3", capsys)
     assert (value["context_length"], value["batch"], value["tied"], value["family"]) == (12, 3, True, "gpt2")

@@ -1,5 +1,6 @@
 """What `tezgah inspect` found, as tables to read and as one JSON object."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,7 @@ def value(found: Inspected) -> dict[str, Any]:
         "folder": str(found.looked.folder),
         "family": config.family,
         "configuration": config_fields(config),
+        "ignored_fields": found.looked.ignored,
         "parameters": cost.count_parameters(config),
         "embedding_parameters": cost.embedding_parameters(config),
         "tied": ties(config),
@@ -61,6 +63,9 @@ def text(found: Inspected, shows_all: bool) -> str:
         f"heads {stack.n_heads:,} × {stack.head_dim:,}, context {config.context_length:,}"
     )
     told = [said, _architecture(found, shows_all), lines(_totals(found)), _memory(found)]
+    if found.looked.ignored:
+        ignored = f"Fields of config.json on which nothing here depends: {', '.join(found.looked.ignored)}."
+        told.append(textwrap.fill(ignored, 100, break_long_words=False, break_on_hyphens=False))
     if found.looked.files is None:
         return "\n\n".join([*told, "No model.safetensors in the folder: these figures are of its config.json alone."])
     return "\n\n".join([*told, _weights(found.statistics, shows_all)])

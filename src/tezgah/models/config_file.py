@@ -19,13 +19,14 @@ FORMAT = 1
 # What any `config.json` may say without changing a number that is computed here.
 HARMLESS = frozenset(
     [
-        "_attn_implementation_autoset",
-        "_name_or_path",
         "architectures",
+        "_attn_implementation_autoset",
         "bad_words_ids",
         "begin_suppress_tokens",
+        "bos_token",
         "bos_token_id",
         "chunk_size_feed_forward",
+        "cross_attention_hidden_size",
         "decoder_start_token_id",
         "directionality",
         "diversity_penalty",
@@ -33,6 +34,7 @@ HARMLESS = frozenset(
         "dtype",
         "early_stopping",
         "encoder_no_repeat_ngram_size",
+        "eos_token",
         "eos_token_id",
         "exponential_decay_length_penalty",
         "finetuning_task",
@@ -50,11 +52,13 @@ HARMLESS = frozenset(
         "model_type",
         "n_ctx",
         "n_special",
+        "_name_or_path",
         "no_repeat_ngram_size",
         "num_beam_groups",
         "num_beams",
         "num_labels",
         "num_return_sequences",
+        "nx",
         "output_attentions",
         "output_hidden_states",
         "output_scores",
@@ -68,6 +72,7 @@ HARMLESS = frozenset(
         "prefix",
         "pretraining_tp",
         "problem_type",
+        "pruned_heads",
         "remove_invalid_values",
         "reorder_and_upcast_attn",
         "repetition_penalty",
@@ -94,11 +99,6 @@ HARMLESS = frozenset(
         "typical_p",
         "use_bfloat16",
         "use_cache",
-        "pruned_heads",
-        "cross_attention_hidden_size",
-        "bos_token",
-        "eos_token",
-        "nx",
     ]
 )
 REFUSED = {
@@ -148,11 +148,16 @@ def parse_config(path: Path, family: Family, fields: dict[str, Any], tensors: Se
         raise InputError(f"{path}: the field {error} is no usable number. Mend it, or restore the file.") from None
     except ValueError as error:
         raise _not_computed(path, str(error)) from None
-    expected = {field.name for field in msgspec.structs.fields(family.fields)}
-    unknown = [name for name in fields if name not in expected | HARMLESS | set(family.computed)]
+    unknown = [name for name in ignored_fields(family, fields) if name not in HARMLESS]
     if unknown:
         warn(f"{path}: unknown to this tezgah and passed over: {', '.join(unknown)}.")
     return config
+
+
+def ignored_fields(family: Family, fields: dict[str, Any]) -> tuple[str, ...]:
+    """The fields of a `config.json` on which nothing here depends, harmless or unknown, in their order."""
+    used = {field.name for field in msgspec.structs.fields(family.fields)} | set(family.computed)
+    return tuple(name for name in fields if name not in used | {"architectures", "model_type", "tezgah_format"})
 
 
 def _architecture(path: Path, family: Family, fields: dict[str, Any]) -> str:

@@ -20,22 +20,29 @@ from tezgah.nn.config import StackConfig
 ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu", "relu2": "relu2"}
 
 
-class GPT2Fields(Fields, frozen=True, kw_only=True):
-    """GPT-2's `config.json`; `qkv_bias` is ours."""
+class Conv1DFields(Fields, frozen=True, kw_only=True):
+    """What the `config.json` of GPT and of GPT-2 have in common; `qkv_bias` is ours."""
 
-    vocab_size: Size = 50_257
-    n_positions: Size = 1_024
+    vocab_size: Size
+    n_positions: Size
     n_embd: Size = 768
     n_layer: Layers = 12
     n_head: Size = 12
-    n_inner: Size | None = None
-    activation_function: Literal["gelu_new", "gelu_pytorch_tanh", "gelu", "relu2"] = "gelu_new"
     resid_pdrop: Probability = 0.1
     embd_pdrop: Probability = 0.1
     attn_pdrop: Probability = 0.1
     layer_norm_epsilon: Epsilon = 1e-5
     tie_word_embeddings: bool = True
     qkv_bias: bool = True
+
+
+class GPT2Fields(Conv1DFields, frozen=True, kw_only=True):
+    """GPT-2's `config.json`."""
+
+    vocab_size: Size = 50_257
+    n_positions: Size = 1_024
+    n_inner: Size | None = None
+    activation_function: Literal["gelu_new", "gelu_pytorch_tanh", "gelu", "relu2"] = "gelu_new"
 
 
 def stack_config(n_layers: int, width: int, n_heads: int, mlp_width: int, **other: Any) -> StackConfig:
@@ -70,23 +77,25 @@ def initialize(model: nn.Module, config: CausalConfig, generator: torch.Generato
             parameter.normal_(0.0, 0.02 / (2 * config.n_layers) ** 0.5 if last else 0.02, generator=generator)
 
 
-def config_of(fields: GPT2Fields, architecture: str, tensors: Sequence[str]) -> CausalConfig:
-    """The configuration that a `config.json` states."""
+def conv1d_config(
+    family: Literal["gpt2", "openai-gpt"], fields: Conv1DFields, mlp_width: int, **other: Any
+) -> CausalConfig:
+    """The configuration that fields state; `other` are fields of StackConfig."""
     if fields.n_embd % fields.n_head:
         raise ValueError(f"n_embd {fields.n_embd} that n_head {fields.n_head} does not divide")
     stack = stack_config(
         fields.n_layer,
         fields.n_embd,
         fields.n_head,
-        fields.n_inner or 4 * fields.n_embd,
+        mlp_width,
         norm_epsilon=fields.layer_norm_epsilon,
-        mlp=ACTIVATIONS[fields.activation_function],
         qkv_bias=fields.qkv_bias,
         dropout=fields.resid_pdrop,
         attention_dropout=fields.attn_pdrop,
+        **other,
     )
     return CausalConfig(
-        family="gpt2",
+        family=family,
         vocab_size=fields.vocab_size,
         context_length=fields.n_positions,
         stack=stack,
@@ -96,25 +105,35 @@ def config_of(fields: GPT2Fields, architecture: str, tensors: Sequence[str]) -> 
     )
 
 
+def conv1d_fields(config: CausalConfig) -> dict[str, Any]:
+    """What `config.json` says of a configuration, in either family."""
+    stack = config.stack
+    return {
+        "vocab_size": config.vocab_size,
+        "n_positions": config.context_length,
+        "n_embd": stack.width,
+        "n_layer": stack.n_layers,
+        "n_head": stack.n_heads,
+        "resid_pdrop": stack.dropout,
+        "embd_pdrop": config.embedding_dropout,
+        "attn_pdrop": stack.attention_dropout,
+        "layer_norm_epsilon": stack.norm_epsilon,
+        "tie_word_embeddings": config.tied,
+        "qkv_bias": stack.qkv_bias,
+    }
+
+
+def config_of(fields: GPT2Fields, architecture: str, tensors: Sequence[str]) -> CausalConfig:
+    """The configuration that a `config.json` states."""
+    mlp_width = fields.n_inner or 4 * fields.n_embd
+    return conv1d_config("gpt2", fields, mlp_width, mlp=ACTIVATIONS[fields.activation_function])
+
+
 def fields_of(config: CausalConfig) -> GPT2Fields:
     """What `config.json` says of a configuration."""
-    stack = config.stack
     names: dict[str, Any] = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
-    return GPT2Fields(
-        vocab_size=config.vocab_size,
-        n_positions=config.context_length,
-        n_embd=stack.width,
-        n_layer=stack.n_layers,
-        n_head=stack.n_heads,
-        n_inner=stack.mlp_width,
-        activation_function=names[stack.mlp],
-        resid_pdrop=stack.dropout,
-        embd_pdrop=config.embedding_dropout,
-        attn_pdrop=stack.attention_dropout,
-        layer_norm_epsilon=stack.norm_epsilon,
-        tie_word_embeddings=config.tied,
-        qkv_bias=stack.qkv_bias,
-    )
+    inside = {"n_inner": config.stack.mlp_width, "activation_function": names[config.stack.mlp]}
+    return GPT2Fields(**conv1d_fields(config), **inside)
 
 
 def key_map(config: CausalConfig) -> list[Entry]:

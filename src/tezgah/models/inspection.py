@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from tezgah.models.config import CausalConfig, ModelConfig
-from tezgah.models.config_file import parse_config, read_family
+from tezgah.models.config_file import ignored_fields, parse_config, read_family
 from tezgah.models.families import FAMILIES
 from tezgah.models.family import Family
 from tezgah.models.weights import INDEX, ONE, WeightFiles
@@ -27,6 +27,7 @@ class Looked:
     family: Family
     config: ModelConfig
     files: WeightFiles | None
+    ignored: tuple[str, ...]  # fields of config.json on which nothing here depends
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def look(folder: Path) -> Looked:
     family, fields = read_family(path)
     files = WeightFiles(folder) if any((folder / name).is_file() for name in (ONE, INDEX)) else None
     config = parse_config(path, family, fields, tuple(files.shapes) if files else ())
-    return Looked(folder, family, config, files)
+    return Looked(folder, family, config, files, ignored_fields(family, fields))
 
 
 def parts(config: ModelConfig) -> tuple[Part, ...]:
