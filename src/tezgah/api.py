@@ -29,16 +29,20 @@ def run(
     only: str | None = None,
     restart: bool = False,
     overrides: Mapping[str, Any] | None = None,
+    branch: str | Path | None = None,
 ) -> "RunResult":
     """Run a recipe file, stage by stage, as `tezgah run` does; `overrides` are fields by key, `train.steps`.
 
-    The run folder is `runs/<recipe file name>` unless `folder` names another.
+    The run folder is `runs/<recipe file name>` unless `folder` names another. `branch` is a checkpoint of another
+    run, before its decay, where training begins.
     """
     from tezgah import pipeline
     from tezgah.recipe import load_recipe
 
     path = Path(recipe)
-    return pipeline.run(load_recipe(path, overrides), Path(folder or Path("runs") / path.stem), only, restart)
+    run_folder = Path(folder or Path("runs") / path.stem)
+    begin = Path(branch) if branch else None
+    return pipeline.run(load_recipe(path, overrides), run_folder, only, restart, branch=begin)
 
 
 def new_model(vocab_size: int, seed: int = 1, **settings: Any) -> "CausalLM":

@@ -17,7 +17,15 @@ from tezgah.recipe import BUDGETS, Recipe, by_key, dump_tables, recipe_fields, r
 from tezgah.stages import FORMATS, Stamp, evaluation_fingerprint, matters_to_training
 
 # What a training leaves in its run folder. Its record stands in the last two, so these move last.
-LEFT_BY_TRAINING = ("metrics.jsonl", "evaluation.json", "report.html", "curves.png", "checkpoints", "model")
+LEFT_BY_TRAINING = (
+    "metrics.jsonl",
+    "diverged.json",
+    "evaluation.json",
+    "report.html",
+    "curves.png",
+    "checkpoints",
+    "model",
+)
 
 
 class Training(msgspec.Struct, frozen=True):

@@ -6,13 +6,14 @@ the first speaks: the others would say the same.
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.progress import Task
     from rich.text import Text
 
@@ -63,8 +64,11 @@ def _tell(kind: str, message: str) -> None:
 class Progress(Protocol):
     """A progress bar in use."""
 
-    def advance(self, amount: float = 1, note: str = "") -> None:
-        """Move on by `amount` units; `note` replaces the text at the bar's end."""
+    def advance(self, amount: float = 1, note: str = "", below: Sequence[str] = ()) -> None:
+        """Move on by `amount` units; `note` replaces the text at the bar's end, `below` the lines under it.
+
+        Lines are for a terminal alone.
+        """
 
 
 @contextmanager
@@ -136,7 +140,7 @@ class _Lines:
         self.began = self.line_at = monotonic()
         self.note = ""
 
-    def advance(self, amount: float = 1, note: str = "") -> None:
+    def advance(self, amount: float = 1, note: str = "", below: Sequence[str] = ()) -> None:
         self.done += amount
         self.note = note
         now = monotonic()
@@ -169,15 +173,23 @@ def _bar(title: str, total: float | None, unit: str, done: float) -> Iterator[Pr
             text = standing(task.completed, task.total, unit, rate)
             return Text(f"{text}, {task.fields['note']}" if task.fields["note"] else text)
 
+    lines: list[Text] = []
+
+    class WithLines(RichProgress):
+        def get_renderables(self) -> "Iterable[RenderableType]":
+            yield self.make_tasks_table(self.tasks)
+            yield from lines
+
     console = Console(file=sys.stderr)
     name = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
     width = 24 if console.width >= 140 else 10
-    with RichProgress(name, BarColumn(width), Standing(), console=console, refresh_per_second=4) as bar:
+    with WithLines(name, BarColumn(width), Standing(), console=console, refresh_per_second=4) as bar:
         task = bar.add_task(title, total=total, note="")
         bar.update(task, completed=done)
 
         class Advance:
-            def advance(self, amount: float = 1, note: str = "") -> None:
+            def advance(self, amount: float = 1, note: str = "", below: Sequence[str] = ()) -> None:
+                lines[:] = [Text(line, no_wrap=True, overflow="ellipsis") for line in below]
                 bar.update(task, advance=amount, note=note)
 
         yield Advance()

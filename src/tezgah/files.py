@@ -24,6 +24,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
 
 
+class FullDisk(InputError):
+    """There was no space for a write; what was there before is there still."""
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """A binary file to write; it takes its place at `path` when the block ends well.
@@ -123,7 +127,7 @@ def _naming_a_full_disk(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         if _is_full_disk(error):
-            raise InputError(f"{path}: the disk is full. Free some space and run the same command again.") from error
+            raise FullDisk(f"{path}: the disk is full. Free some space and run the same command again.") from error
         raise
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tezgah.branching import begin_branch
 from tezgah.changes import (
     decide,
     forget_plan,
@@ -59,11 +60,13 @@ def run(
     only: str | None = None,
     restart: bool = False,
     stations: Stations | None = None,
+    branch: Path | None = None,
 ) -> RunResult:
     """Bring `folder` up to date with `recipe`, or one stage of it.
 
     `restart` begins training anew, whatever there is of it, or makes the stage named by `only`
-    once more. Earlier training is never deleted: it moves to `previous/`. Raises InputError before
+    once more. Earlier training is never deleted: it moves to `previous/`. With `branch`, a checkpoint
+    of another run, training begins where that stands. Raises InputError before
     anything is touched when the recipe does not fit an unfinished training.
     """
     if only is not None and only not in STAGES:
@@ -75,6 +78,8 @@ def run(
             return RunResult(folder)
         planned = stamps(recipe, folder)
         with locked(folder):
+            if branch is not None:
+                begin_branch(branch, recipe, folder, planned["train"])
             return _Run(recipe, folder, planned, only, restart, stations, members).run()
 
 

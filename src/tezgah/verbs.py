@@ -37,6 +37,9 @@ class RunFlags(Plain, frozen=True):
         bool,
         Meta(description="begin training anew (the earlier one moves to previous/), or make the stage of --only anew"),
     ] = False
+    branch: Annotated[
+        str, Meta(description="begin at a checkpoint of another run, before its decay, and go on to this one's end")
+    ] = ""
 
 
 class GenerateFlags(Plain, frozen=True):
@@ -99,7 +102,7 @@ def run(operands: list[str], flags: RunFlags, overrides: dict[str, str]) -> Answ
     """Run a recipe."""
     from tezgah import api
 
-    return _told(api.run(operands[0], flags.run or None, flags.only, flags.restart, overrides))
+    return _told(api.run(operands[0], flags.run or None, flags.only, flags.restart, overrides, flags.branch or None))
 
 
 def generate(operands: list[str], flags: GenerateFlags) -> Answer:

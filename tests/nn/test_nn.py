@@ -73,7 +73,8 @@ def test_every_block_is_hidden_from_the_keys_after_it():
 
 @pytest.mark.parametrize("plain_logits", [0, 1_000])
 @pytest.mark.parametrize("has_bias", [False, True])
-def test_sliced_loss_and_its_gradients_equal_torchs(has_bias, plain_logits, monkeypatch):
+@pytest.mark.parametrize(("smoothing", "z_loss"), [(0.0, 0.0), (0.1, 0.0), (0.2, 0.01)])
+def test_sliced_loss_and_its_gradients_equal_torchs(smoothing, z_loss, has_bias, plain_logits, monkeypatch):
     monkeypatch.setattr("tezgah.nn.cross_entropy.SLICE_LOGITS", 50)  # seven slices
     monkeypatch.setattr("tezgah.nn.cross_entropy.SLICE_ROWS", 1)
     monkeypatch.setattr("tezgah.nn.cross_entropy.PLAIN_LOGITS", plain_logits)
@@ -82,13 +83,17 @@ def test_sliced_loss_and_its_gradients_equal_torchs(has_bias, plain_logits, monk
     bias = torch.randn(11, requires_grad=True) if has_bias else None
     targets = torch.randint(0, 11, (2, 7))
     targets[0, 3] = IGNORED
-    ours = cross_entropy_sum(hidden, weight, targets, SoftmaxSlope(), bias)
-    theirs = F.cross_entropy(F.linear(hidden, weight, bias).flatten(0, 1), targets.flatten(), reduction="sum")
+    ours = cross_entropy_sum(hidden, weight, targets, SoftmaxSlope(smoothing, z_loss), bias)
+    logits = F.linear(hidden, weight, bias).flatten(0, 1)
+    theirs = F.cross_entropy(logits, targets.flatten(), reduction="sum", label_smoothing=smoothing)
+    theirs = theirs + z_loss * (logits.logsumexp(-1) ** 2)[targets.flatten() != IGNORED].sum()
     torch.testing.assert_close(ours, theirs)
     inputs = (hidden, weight) if bias is None else (hidden, weight, bias)
     for mine, expected in zip(
         torch.autograd.grad(3 * ours, inputs), torch.autograd.grad(3 * theirs, inputs), strict=True
     ):
         torch.testing.assert_close(mine, expected)
-    with torch.no_grad():
-        torch.testing.assert_close(cross_entropy_sum(hidden, weight, targets, SoftmaxSlope(), bias), theirs)
+    with torch.no_grad():  # a reading: nothing is added
+        plain = F.cross_entropy(logits, targets.flatten(), reduction="sum")
+        read = cross_entropy_sum(hidden, weight, targets, SoftmaxSlope(smoothing, z_loss), bias)
+    torch.testing.assert_close(read, plain)

@@ -114,3 +114,20 @@ def test_memory_that_will_not_do_is_refused_with_what_would(monkeypatch):
 def test_a_model_that_begins_worse_than_by_guessing_is_noticed(capsys, loss, warned):
     checks.check_initial_loss(loss, vocab_size=300)  # ln 300 is 5.70; a model trained before begins lower
     assert ("the tokenizer is not the model's" in capsys.readouterr().err) is warned
+
+
+@pytest.mark.parametrize(
+    ("settings", "mend"),
+    [
+        (TrainSettings(batch_size=12), "Set train.micro_batch_size = 6 or train.recompute = true; the batch stays"),
+        (TrainSettings(batch_size=12, micro_batch_size=3, recompute=True), "Set train.micro_batch_size = 1; the batch"),
+        (TrainSettings(batch_size=1, recompute=True), "Choose a smaller model."),
+    ],
+)
+def test_memory_that_runs_out_in_a_step_names_the_batch_that_may_fit(settings, mend):
+    error = checks.out_of_memory(torch.OutOfMemoryError("CUDA out of memory"), settings, World(0, 0, 1))
+    assert mend in str(error)
+    assert checks.out_of_memory(RuntimeError("another"), settings, World(0, 0, 1)) is None
+    with pytest.raises(RuntimeError) as refused:
+        torch.empty(1 << 60)
+    assert checks.out_of_memory(refused.value, settings, World(0, 0, 1))

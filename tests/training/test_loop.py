@@ -1,7 +1,10 @@
 """The loop's promises: equal training however a batch is divided, and refusals that save the work."""
 
 import json
+import math
 import os
+import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +13,12 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import tezgah.training.loop as loop
+import tezgah.training.step as step
 from tezgah.errors import InputError
+from tezgah.files import FullDisk
 from tezgah.models.build import build_config, build_model
 from tezgah.models.checkpoint import load_model
 from tezgah.models.settings import ModelSettings
@@ -21,6 +27,7 @@ from tezgah.tokens.index import FORMAT, SplitIndex, TokensIndex, write_index
 from tezgah.tokens.sequences import Sequences
 from tezgah.tokens.shards import TokenStream
 from tezgah.training.checkpoint import save_checkpoint
+from tezgah.training.journal import Journal
 from tezgah.training.settings import TrainSettings
 
 SETTINGS = TrainSettings(
@@ -123,6 +130,40 @@ def test_rows_are_on_the_disk_before_the_checkpoint_after_them(tmp_path, monkeyp
     assert synced == [3, 5, 7]
 
 
+def test_a_full_disk_is_waited_for_and_nothing_is_lost(tmp_path, monkeypatch, capsys):
+    whole = train(tmp_path / "whole")
+    full = iter([True, False, True, True, False, False])
+    monkeypatch.setattr("tezgah.training.space.SECONDS", 0.0)
+
+    def saving(*arguments):
+        if next(full):
+            raise FullDisk("step-000002: the disk is full. Free some space and run the same command again.")
+        save_checkpoint(*arguments)
+
+    monkeypatch.setattr(loop, "save_checkpoint", saving)
+    assert losses(train(tmp_path / "full")) == losses(whole)
+    said = capsys.readouterr().err
+    assert said.count("step-000002: the disk is full. Training waits") == 2
+    assert said.count("there is space again") == 2
+    assert len(list((tmp_path / "full" / "checkpoints").glob("step-*"))) == 3
+
+
+def test_a_row_that_does_not_fit_leaves_no_part_of_itself(tmp_path):
+    journal = Journal(tmp_path, None)
+    journal.add({"step": 0})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))
+        with pytest.raises(OSError, match="File too large"):
+            journal.add({"step": 1, "loss": 1.0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    journal.add({"step": 1})
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 0}\n{"step": 1}\n'
+
+
 def test_a_larger_budget_goes_on_from_the_last_checkpoint(tmp_path, capsys):
     first = train(tmp_path, msgspec.structs.replace(SETTINGS, steps=4))
     second = train(tmp_path, msgspec.structs.replace(SETTINGS, steps=8))
@@ -168,6 +209,52 @@ def test_a_training_that_diverges_stops_before_it_spoils_the_weights(tmp_path):
         train(tmp_path, wild)
     for folder in (tmp_path / "checkpoints").glob("step-*"):
         assert all(torch.isfinite(parameter).all() for parameter in load_model(folder).parameters())
+    batch = json.loads((tmp_path / "diverged.json").read_text())
+    assert len(batch["sequences"]) == len(batch["ids"]) == SETTINGS.batch_size
+    assert batch["loss"] == "nan" or batch["grad_norm"] in ("nan", "inf")
+
+
+def test_a_step_without_a_number_is_left_out_when_asked(tmp_path, monkeypatch):
+    settings = msgspec.structs.replace(SETTINGS, on_divergence="skip")
+    whole = step.Stepper._clip
+    norms = iter([1.0, math.inf, 1.0, 1.0, 1.0, 1.0])
+    monkeypatch.setattr(step.Stepper, "_clip", lambda self: whole(self) * next(norms))
+    rows = train(tmp_path, settings)
+    assert [row.get("skipped", False) for row in rows[1:]] == [False, True, False, False, False, False]
+    assert "loss" not in rows[2]
+    monkeypatch.setattr(step.Stepper, "_clip", lambda self: math.nan)
+    monkeypatch.setattr(step, "MOST_SKIPPED", 3)
+    with pytest.raises(InputError, match="at step 3: training has diverged"):
+        train(tmp_path / "again", settings)
+
+
+def losses_at_readings(monkeypatch, losses):
+    """Let the readings see these validation losses, one after another."""
+    told = iter(losses)
+    monkeypatch.setattr(
+        loop, "loss_readings", lambda *arguments: {"validation_loss": next(told), "train_eval_loss": 1.0}
+    )
+
+
+def test_patience_ends_training_and_the_best_model_is_kept(tmp_path, monkeypatch):
+    losses_at_readings(monkeypatch, [3.0, 2.0, 1.5, 1.6, 1.5, 1.4, 1.3])
+    settings = msgspec.structs.replace(
+        SETTINGS, steps=20, validation_steps=1, patience=2, keep_best=True, checkpoint_steps=1, keep_checkpoints=9
+    )
+    rows = train(tmp_path, settings)
+    assert [row["step"] for row in rows] == [0, 1, 2, 3, 4]
+    kept = load_file(tmp_path / "model" / "model.safetensors")
+    of_step_2 = load_file(tmp_path / "checkpoints" / "step-000002" / "model.safetensors")
+    assert all(torch.equal(kept[name], tensor) for name, tensor in of_step_2.items())
+
+
+def test_patience_counts_on_where_training_was_cut(tmp_path, monkeypatch):
+    settings = msgspec.structs.replace(SETTINGS, steps=20, validation_steps=1, patience=3, checkpoint_steps=1)
+    losses_at_readings(monkeypatch, [3.0, 2.0, 2.5])
+    with pytest.raises(StopIteration):
+        train(tmp_path, settings)
+    losses_at_readings(monkeypatch, [2.4, 2.3, 1.0])
+    assert [row["step"] for row in train(tmp_path, settings)] == [0, 1, 2, 3, 4]
 
 
 def test_a_batch_that_does_not_divide_is_refused(tmp_path):
@@ -176,13 +263,13 @@ def test_a_batch_that_does_not_divide_is_refused(tmp_path):
 
 
 def test_minutes_become_steps_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "measure_step", lambda step, agree: 1.5)
+    monkeypatch.setattr(step, "measure_step", lambda step, agree: 1.5)
     few = msgspec.structs.replace(SETTINGS, steps=None, minutes=0.2, validation_steps=100)
     rows = train(tmp_path, few)
     plan = json.loads((tmp_path / "checkpoints" / "plan.json").read_text())
     assert plan["step_seconds"] == 1.5
     assert 4 <= len(rows) - 1 <= 8  # 12 seconds less what was spent
-    monkeypatch.setattr(loop, "measure_step", lambda step, agree: 1e-9)
+    monkeypatch.setattr(step, "measure_step", lambda step, agree: 1e-9)
     assert train(tmp_path, few) == rows  # not measured again
 
 
@@ -204,7 +291,7 @@ def test_going_on_for_minutes_adds_what_fits_in_those_left_and_keeps_the_optimiz
     few = msgspec.structs.replace(SETTINGS, steps=4, validation_steps=reading_steps)
     for folder in ("minutes", "steps"):
         train(tmp_path / folder, few)
-    monkeypatch.setattr(loop, "measure_step", takes(10.0))
+    monkeypatch.setattr(step, "measure_step", takes(10.0))
     longer = msgspec.structs.replace(few, steps=None, minutes=0.8)  # four steps, or as many as ten readings
     told_minutes = train(tmp_path / "minutes", longer)
     assert len(told_minutes) - 1 == steps
@@ -215,7 +302,7 @@ def test_going_on_for_minutes_adds_what_fits_in_those_left_and_keeps_the_optimiz
     told_steps = train(tmp_path / "steps", msgspec.structs.replace(few, steps=steps))
     assert losses(told_minutes) == losses(told_steps)
     assert torch.equal(weights(tmp_path / "minutes"), weights(tmp_path / "steps"))
-    monkeypatch.setattr(loop, "measure_step", takes(1e-9))
+    monkeypatch.setattr(step, "measure_step", takes(1e-9))
     assert train(tmp_path / "minutes", longer) == told_minutes  # not measured again
 
 
@@ -224,14 +311,14 @@ def test_a_training_killed_before_its_first_checkpoint_plans_no_other(tmp_path, 
         raise KeyboardInterrupt
 
     few = msgspec.structs.replace(SETTINGS, steps=None, minutes=0.2, validation_steps=100)
-    monkeypatch.setattr(loop, "measure_step", takes(1.5))
+    monkeypatch.setattr(step, "measure_step", takes(1.5))
     with monkeypatch.context() as patch:
         patch.setattr(loop, "save_checkpoint", killed)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path, few)
     plan = tmp_path / "checkpoints" / "plan.json"
     left = plan.read_text()
-    monkeypatch.setattr(loop, "measure_step", takes(3.0))
+    monkeypatch.setattr(step, "measure_step", takes(3.0))
     with monkeypatch.context() as patch:
         patch.setattr(loop, "save_checkpoint", killed)
         with pytest.raises(KeyboardInterrupt):

@@ -51,6 +51,23 @@ def test_adamw_takes_torchs_steps():
         torch.testing.assert_close(mine, their)
 
 
+def test_sgd_takes_torchs_steps_and_decays_apart_from_the_gradient():
+    ours, theirs = tiny(), tiny()
+    optimizer = build_optimizer(ours, TrainSettings(optimizer="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.2))
+    expected = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9)
+    ids = torch.randint(0, 60, (2, 16))
+    for _ in range(4):
+        for model, optim in ((ours, optimizer), (theirs, expected)):
+            optim.zero_grad()
+            (model.loss(ids, ids.roll(-1, 1)) / 32).backward()
+            if optim is expected:
+                for parameter in theirs.parameters():
+                    parameter.data *= 1 - 0.1 * 0.2 * (parameter.ndim == 2)
+            optim.step()
+    for mine, their in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, their)
+
+
 def test_muon_takes_the_papers_step():
     model = tiny()
     optimizer = build_optimizer(model, TrainSettings(muon_learning_rate=0.1, weight_decay=0.5, momentum=0.9))

@@ -25,10 +25,18 @@ PLAIN_LOGITS = 1 << 26  # of all rows, with their gradients a gigabyte: beyond i
 
 
 class SoftmaxSlope(nn.Module):
-    """The loss of a slice of logits and its gradient; a module so that it can be compiled in place."""
+    """The loss of a slice of logits and its gradient; a module so that it can be compiled in place.
+
+    In training a share `smoothing` of each target is spread over all ids (Szegedy et al. 2016, section 7), and
+    `z_loss` × log²(Σ exp) is added, which keeps logits from drifting (Chowdhery et al. 2022, section 5).
+    """
+
+    def __init__(self, smoothing: float = 0.0, z_loss: float = 0.0) -> None:
+        super().__init__()
+        self.smoothing, self.z_loss = smoothing, z_loss
 
     def forward(self, logits: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
-        """Summed cross-entropy of `logits`, (rows, vocab), and its slope: softmax minus one-hot.
+        """Summed loss of `logits`, (rows, vocab), and its slope: softmax minus one-hot where nothing is added.
 
         `answers`, (rows,), holds IGNORED where nothing is predicted: loss and slope are 0 there.
         """
@@ -38,10 +46,23 @@ class SoftmaxSlope(nn.Module):
         top = scores.amax(-1, keepdim=True)
         powers = (scores - top).exp()
         total = powers.sum(-1, keepdim=True)  # (rows, 1)
-        losses = total.log() + top - scores.gather(-1, answers)
+        log_total = total.log() + top
+        losses = log_total - (1 - self.smoothing) * scores.gather(-1, answers)
         chosen = torch.arange(scores.shape[-1], device=scores.device) == answers  # (rows, vocab)
-        slope = powers / total - chosen.to(powers.dtype)
+        slope = powers / total * (1 + 2 * self.z_loss * log_total) - (1 - self.smoothing) * chosen.to(powers.dtype)
+        if self.smoothing:
+            losses = losses - self.smoothing * scores.mean(-1, keepdim=True)
+            slope = slope - self.smoothing / scores.shape[-1]
+        losses = losses + self.z_loss * log_total**2
         return (losses * counted).sum(), (slope * counted).to(logits.dtype)
+
+    def plain(self, logits: Tensor, answers: Tensor) -> Tensor:
+        """The same loss by torch's own functions, which keep what their gradient needs."""
+        scores = widened(logits)
+        loss = F.cross_entropy(scores, answers, ignore_index=IGNORED, reduction="sum", label_smoothing=self.smoothing)
+        if self.z_loss:
+            loss = loss + self.z_loss * (scores.logsumexp(-1) ** 2 * (answers != IGNORED)).sum()
+        return loss
 
 
 def cross_entropy_sum(
@@ -51,7 +72,7 @@ def cross_entropy_sum(
 
     `hidden` is (batch, time, width), `weight` (vocab, width), `bias` (vocab,), `targets` (batch, time) with
     IGNORED where nothing is predicted. Logits are in the precision of autocast, the softmax and
-    the sum in float32. Returns a float32 scalar.
+    the sum in float32. Returns a float32 scalar. What `softmax_slope` adds is added where gradients are wanted alone.
     """
     rows, answers = hidden.flatten(0, 1), targets.flatten()  # (tokens, width), (tokens,)
     if torch.is_autocast_enabled(rows.device.type):
@@ -59,8 +80,7 @@ def cross_entropy_sum(
     if torch.is_grad_enabled() and (rows.requires_grad or weight.requires_grad):
         fits = len(rows) * len(weight) <= PLAIN_LOGITS
         if fits and softmax_slope._compiled_call_impl is None:
-            logits = widened(F.linear(rows, weight, bias))
-            return F.cross_entropy(logits, answers, ignore_index=IGNORED, reduction="sum")
+            return softmax_slope.plain(F.linear(rows, weight, bias), answers)
         return _SlicedLoss.apply(rows, weight, answers, softmax_slope, bias)  # type: ignore[no-any-return, no-untyped-call]
     with torch.autocast(rows.device.type, enabled=False):
         weight, shift = weight.to(rows.dtype), None if bias is None else bias.to(rows.dtype)

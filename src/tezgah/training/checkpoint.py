@@ -20,7 +20,7 @@ from tezgah.files import atomic_folder, check_format, hash_file, read_json, writ
 from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import load_weights, save_model
 from tezgah.starting import checkpoints
-from tezgah.training.optimizer import MuonAdamW
+from tezgah.training.optimizer import GroupOptimizer
 
 FORMAT = 1
 
@@ -41,7 +41,7 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
 def save_checkpoint(
     run: Path,
     model: CausalLM,
-    optimizer: MuonAdamW,
+    optimizer: GroupOptimizer,
     state: TrainingState,
     separator_id: int,
     save_extras: Callable[[Path], None],
@@ -68,7 +68,7 @@ def folder_of(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step-{step:06d}"
 
 
-def resume(run: Path, model: CausalLM, optimizer: MuonAdamW) -> TrainingState | None:
+def resume(run: Path, model: CausalLM, optimizer: GroupOptimizer) -> TrainingState | None:
     """Load the newest whole checkpoint into `model` and `optimizer`; None where there is none.
 
     A damaged one is named and passed over. Raises InputError when none of those there is whole.
@@ -109,7 +109,7 @@ def read_state(folder: Path) -> TrainingState:
         raise InputError(f"{path}: {error}. Use an earlier checkpoint.") from None
 
 
-def _load(folder: Path, model: CausalLM, optimizer: MuonAdamW) -> None:
+def _load(folder: Path, model: CausalLM, optimizer: GroupOptimizer) -> None:
     path = folder / "training_state" / "optimizer.safetensors"
     try:
         tensors = load_file(path)

@@ -64,6 +64,20 @@ def _mend(fits: int, fit_recomputed: int, passes: int, context_length: int) -> s
     return "Choose a smaller model."
 
 
+def out_of_memory(error: RuntimeError, settings: TrainSettings, world: World) -> InputError | None:
+    """What to say where torch ran out of memory in a step, though the estimate fit; None for another error."""
+    told = ("not enough memory", "can't allocate memory")  # by the CPU's allocator
+    if not isinstance(error, torch.OutOfMemoryError) and not any(words in str(error) for words in told):
+        return None
+    share = settings.batch_size // world.size
+    passes = settings.micro_batch_size or share
+    smaller = next((count for count in range(passes // 2, 0, -1) if share % count == 0), 0)
+    mends = [f"train.micro_batch_size = {smaller}"] if smaller else []
+    mends += [] if settings.recompute else ["train.recompute = true"]
+    mend = f"Set {' or '.join(mends)}; the batch stays what it is." if mends else "Choose a smaller model."
+    return InputError(f"[train] memory ran out with {passes} sequences in a pass. {mend}")
+
+
 def check_initial_loss(loss: float, vocab_size: int) -> None:
     """Warn when a model begins worse than by guessing evenly, at ln(vocab_size); one trained before begins below it."""
     expected = math.log(vocab_size)

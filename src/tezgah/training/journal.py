@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tezgah.files import write_bytes, writing_to
+from tezgah.files import FullDisk, write_bytes, writing_to
 
 
 class Journal:
@@ -15,13 +15,19 @@ class Journal:
         self.path = run / "metrics.jsonl"
         kept = b"".join(_rows_until(self.path, step)) if step is not None else b""
         write_bytes(self.path, kept)
-        self.file = open(self.path, "ab")  # noqa: SIM115  closed by close()
+        self.file = open(self.path, "ab", buffering=0)  # noqa: SIM115  closed by close()
 
     def add(self, row: dict[str, Any]) -> None:
-        """Append one row; it is in the file when this returns."""
-        with writing_to(self.path):
-            self.file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-            self.file.flush()
+        """Append one row; it is in the file when this returns, and no part of it is where there was no space."""
+        end = os.fstat(self.file.fileno()).st_size
+        try:
+            with writing_to(self.path):
+                left = json.dumps(row, ensure_ascii=False).encode() + b"\n"
+                while left:
+                    left = left[self.file.write(left) :]
+        except (FullDisk, OSError):
+            os.ftruncate(self.file.fileno(), end)
+            raise
 
     def sync(self) -> None:
         """Put every row on the disk: a checkpoint must not outlive the rows before it when the power goes."""

@@ -1,21 +1,20 @@
 """The training loop: from sequences to a trained model, a function of the step alone.
 
-Read `train` first: it sets the scene; then `Trainer.step`, the whole way of a batch. Which
+Read `train` first: it sets the scene; then `Stepper.step` in step.py, the whole way of a batch. Which
 sequences a step reads, its learning rate and its dropout follow from (seed, step), so resuming is
 loading the weights and the optimizer and going on.
 """
 
-import math
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
-from torch.nn.parallel import DistributedDataParallel
 
 from tezgah.console import Progress, progress, say, warn
 from tezgah.errors import InputError
@@ -24,21 +23,22 @@ from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import save_model
 from tezgah.models.cost import flops_per_token
 from tezgah.nn.modes import evaluating
-from tezgah.seeds import named_seed
-from tezgah.tokens.order import sequence_indices
 from tezgah.tokens.sequences import Sequences
 from tezgah.training.allocator import keep_freed_memory
-from tezgah.training.budget import Plan, Rates, budget_steps, measure_step, plan_minutes, plan_of, read_rates
+from tezgah.training.best import FOLDER, Best
 from tezgah.training.checkpoint import TrainingState, resume, save_checkpoint
-from tezgah.training.checks import check_before_training, check_initial_loss
+from tezgah.training.checks import check_before_training, check_initial_loss, out_of_memory
 from tezgah.training.journal import Journal
-from tezgah.training.optimizer import build_optimizer
+from tezgah.training.metrics import read_metrics
 from tezgah.training.place import Place, choose_place, matrix_rate
+from tezgah.training.planning import plan_training
 from tezgah.training.readings import loss_readings
-from tezgah.training.schedule import learning_rate_factor
 from tezgah.training.settings import TrainSettings
 from tezgah.training.signals import StopWish, stop_wish
-from tezgah.training.world import World, begin, end, join_world, parallel
+from tezgah.training.space import with_space
+from tezgah.training.step import Divergence, Stepper
+from tezgah.training.view import View
+from tezgah.training.world import World, begin, end, join_world
 
 
 @dataclass(frozen=True)
@@ -117,19 +117,18 @@ class Trainer:
         for parameter in model.parameters():  # one opened from a folder may lie in its file, and the other way round
             parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
         self.model.stack.recomputed = settings.recompute
-        self.optimizer = build_optimizer(model, settings, place.matrix_dtype)
-        self.state = resume(run, model, self.optimizer)
+        self.stepper = Stepper(model, data.train, settings, world, place)
+        self.state = resume(run, model, self.stepper.optimizer)
         if place.compiled:
             for part in model.compiled_parts():
                 part.compile(dynamic=False)
-        self.loss = parallel(model, world, place)
-        self.batch_tokens = settings.batch_size * model.config.context_length
         self.started = time.perf_counter() - (self.state.seconds if self.state else 0.0)
         self.saved = time.perf_counter()  # when the newest checkpoint was written
         self.reading_seconds = 0.0  # of the reading that was timed
 
     def train(self, wish: StopWish) -> TrainResult:
         """From the checkpoint's step, or the reading before the first, to the last."""
+        self.wish = wish
         step = self.state.step if self.state else 0
         self._check_state()
         journal = Journal(self.run, step if self.state else None) if self.world.is_first else None
@@ -137,27 +136,56 @@ class Trainer:
             row = self._timed_reading()
             check_initial_loss(row["validation_loss"], self.model.config.vocab_size)
             journal.add({"step": 0, "tokens": 0, "epoch": 0.0, "seconds": self._seconds(), **row})
-        self.plan = self._plan()
+        self.plan = plan_training(
+            self.stepper, self.run, self.fingerprint, step, self._known_reading_seconds, self._seconds
+        )
         steps = max(step, self.plan.steps)  # a smaller budget than was reached takes no step back
         rate = matrix_rate(self.place) if self.world.is_first and step < steps else 1.0
         if self.world.is_first:
             say(self._headline(step, steps, rate))
+        rows = read_metrics(self.run) if journal else []
+        best = Best(self.run, self.fingerprint, rows) if journal else None
+        self.view = View(rows, self.place)
         with self._bar(step, steps) as bar:
             while step < steps:
                 step += 1
                 row = self.step(step, steps)
                 stop = self.world.any(wish.made)
-                if journal:
+                if journal and best:
                     self._record(journal, bar, row, rate)
-                    if step == steps or stop or self._checkpoint_due(step):
-                        journal.sync()
-                        self._save(step, steps)
+                    self._weigh(best, row)
+                over = self._is_over(best)
+                if journal and (step == steps or stop or over or self._checkpoint_due(step)):
+                    journal.sync()
+                    self._write(partial(self._save, step, steps))
+                if over:
+                    break
                 if stop and step < steps:
                     raise KeyboardInterrupt
         if journal:
             journal.close()
-            self._write_model()
-        return TrainResult(steps, self._seconds())
+            self._write(self._write_model)
+        return TrainResult(step, self._seconds())
+
+    def _write(self, write: Callable[[], None]) -> None:
+        """Write when there is space, and let nothing be lost until then."""
+        with_space(write, self.wish)
+
+    def _weigh(self, best: Best, row: dict[str, Any]) -> None:
+        """Keep the model of a reading that is the best so far, where one is wanted."""
+        if "validation_loss" in row and best.add(row["step"], row["validation_loss"]) and self.settings.keep_best:
+            self._write(partial(best.keep, self._write_folder))
+
+    def _is_over(self, best: Best | None) -> bool:
+        """Whether too many readings have come since the best one; known to the first process, agreed on by all."""
+        patience = self.settings.patience
+        over = patience > 0 and self.world.any(best is not None and best.waited >= patience)
+        if over and best and best.reading:
+            say(
+                f"training ends early: the validation loss of step {best.reading.step:,}, "
+                f"{best.reading.validation_loss:.4f}, is the lowest, and {best.waited} readings have come since."
+            )
+        return over
 
     def _record(self, journal: Journal, bar: Progress, row: dict[str, Any], rate: float) -> None:
         """Add a step's row, with a reading and samples where they are due, and move the bar."""
@@ -167,70 +195,42 @@ class Trainer:
             row |= self._reading(with_samples=sampled or not settings.sample_steps)
         elif sampled:
             row["samples"] = self._samples()
-        journal.add(row)
+        self._write(partial(journal.add, row))
         share = row["tokens_per_second"] * flops_per_token(self.model.config) / rate / self.world.size
-        bar.advance(
-            1, f"loss {row['loss']:.3f}, {row['tokens_per_second']:,.0f} tokens/s, {share:.0%} of the matrix rate"
-        )
+        loss = f"loss {row['loss']:.3f}" if "loss" in row else "step left out"
+        note = f"{loss}, {row['tokens_per_second']:,.0f} tokens/s, {share:.0%} of the matrix rate"
+        bar.advance(1, note, self.view.lines(row))
 
     def step(self, step: int, steps: int) -> dict[str, Any]:
-        """The whole way of a batch: indices, ids, loss, gradients, clip, update. Returns the step's row."""
-        settings = self.settings
+        """Take a step. Returns its row."""
+        settings, tokens = self.settings, self.stepper.batch_tokens
         start = time.perf_counter()
-        factor = learning_rate_factor(step, steps, settings)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * factor
-        loss = self._gradients(step)
-        norm = self._clip()
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise InputError(
-                f"[train] the loss is {loss} and the gradient's norm {norm} at step {step:,}: training has diverged. "
-                f"Lower learning_rate (and muon_learning_rate); checkpoints up to here are whole."
-            )
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        try:
+            figures = self.stepper.step(step, steps)
+        except Divergence as error:
+            self._keep_batch(error)
+            raise
+        except RuntimeError as error:
+            raise out_of_memory(error, settings, self.world) or error from None
+        if "skipped" in figures:
+            warn(f"step {step:,} is left out: its loss or its gradient is no number.")
         return {
             "step": step,
-            "tokens": step * self.batch_tokens,
+            "tokens": step * tokens,
             "epoch": step * settings.batch_size / len(self.data.train),
             "seconds": self._seconds(),
-            "loss": loss,
-            "learning_rate": settings.learning_rate * factor,
-            "grad_norm": norm,
-            "tokens_per_second": self.batch_tokens / (time.perf_counter() - start),
+            **figures,
+            "tokens_per_second": tokens / (time.perf_counter() - start),
         }
 
-    def _gradients(self, step: int) -> float:
-        """Accumulate the gradient of the mean loss over this step's batch tokens; returns that loss."""
-        share = self.settings.batch_size // self.world.size  # sequences of this process
-        first = (step - 1) * self.settings.batch_size + self.world.rank * share
-        indices = sequence_indices(self.settings.seed, len(self.data.train), first, share)
-        torch.manual_seed(named_seed(self.settings.seed, f"dropout of rank {self.world.rank}", step))
-        passes = indices.reshape(-1, self.settings.micro_batch_size or share)
-        total = torch.zeros((), device=self.place.device)
-        for number, part in enumerate(passes):
-            ids, targets = self.place.tensors(*self.data.train.batch(part))  # (batch, time)
-            with self._synchronized(number == len(passes) - 1):
-                with self.place.precision():
-                    loss = self.loss(ids, targets) / self.batch_tokens
-                (loss * self.world.size).backward()  # processes' gradients are averaged
-            total += loss.detach()
-        return float(self.world.sum(total))
-
-    def _synchronized(self, last: bool) -> AbstractContextManager[Any]:
-        """Gradients are exchanged in the last pass alone."""
-        if isinstance(self.loss, DistributedDataParallel) and not last:
-            return self.loss.no_sync()
-        return nullcontext()
-
-    def _clip(self) -> float:
-        """The gradient's norm; it is scaled down where it exceeds the limit."""
-        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
-        norm = float(torch.nn.utils.get_total_norm(gradients))
-        limit = self.settings.gradient_clip
-        if 0 < limit < norm:
-            torch._foreach_mul_(gradients, limit / norm)
-        return norm
+    def _keep_batch(self, error: Divergence) -> None:
+        """Leave what the model diverged on in the run folder, for those who look for the reason."""
+        if self.world.is_first:
+            indices = self.stepper.indices(error.step)
+            ids, _ = self.data.train.batch(indices)
+            batch = {"step": error.step, "loss": str(error.loss), "grad_norm": str(error.norm)}
+            batch |= {"sequences": indices.tolist(), "ids": ids.tolist()}
+            write_json(self.run / "diverged.json", batch)
 
     def _reading(self, with_samples: bool) -> dict[str, Any]:
         with evaluating(self.model):
@@ -244,57 +244,15 @@ class Trainer:
         self.reading_seconds = time.perf_counter() - start
         return row
 
+    def _known_reading_seconds(self) -> float:
+        """Seconds of a reading; one is taken where the first was another session's."""
+        if not self.reading_seconds:
+            self._timed_reading()
+        return self.reading_seconds
+
     def _samples(self) -> list[dict[str, str]]:
         with evaluating(self.model):
             return self.callbacks.samples(self.model, self.place)
-
-    def _plan(self) -> Plan:
-        """The budget as a number of steps; minutes are turned into them once, before step 1."""
-        settings = self.settings
-        steps = budget_steps(settings, len(self.data.train), self.model.config.context_length)
-        if steps is not None:
-            return plan_of(steps, settings.validation_steps)
-        plan = Plan(0, 1)  # told by the first process; only that one takes readings
-        if rates := self._rates():
-            plan = plan_minutes(settings.minutes or 0.0, rates, settings.validation_steps)
-        return Plan(int(self.world.from_first(plan.steps)), plan.reading_steps)
-
-    def _rates(self) -> Rates | None:
-        """What `plan.json` holds for this training, measured now where it holds nothing; None but in the first."""
-        path, step = self.run / "checkpoints" / "plan.json", self.state.step if self.state else 0
-        rates = read_rates(path, self.fingerprint, step) if self.world.is_first else None
-        if self.world.from_first(float(rates is not None)):
-            return rates
-        if self.world.is_first and self.state:  # its first reading was another session's
-            self._timed_reading()
-        step_seconds = self._measure_step()
-        if self.world.is_first:
-            rates = Rates(
-                fingerprint=self.fingerprint,
-                step=step,
-                spent=self._seconds(),
-                step_seconds=step_seconds,
-                reading_seconds=self.reading_seconds,
-            )
-            write_json(path, msgspec.to_builtins(rates))
-        return rates
-
-    def _measure_step(self) -> float:
-        """Seconds of a step. The optimizer's state is put back: at a rate of 0 a step moves it, though no weight."""
-        kept = {name: tensor.to("cpu", copy=True) for name, tensor in self.optimizer.named_state().items()}
-        seconds = measure_step(self._step_that_changes_nothing, self.world.from_first)
-        self.optimizer.state.clear()
-        if kept:
-            self.optimizer.load_named_state(kept)
-        return seconds
-
-    def _step_that_changes_nothing(self) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = 0.0
-        self._gradients(1)
-        self._clip()
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
 
     def _check_state(self) -> None:
         """Refuse a checkpoint of other settings; say when its bits may not be repeated here."""
@@ -309,11 +267,11 @@ class Trainer:
             warn(f"resuming where {changes}: the bits may differ from an uninterrupted run's.")
 
     def _headline(self, step: int, steps: int, rate: float) -> str:
-        how = "compiled" if self.place.compiled else "uncompiled"
+        how = f"{self.place.device.type}, {self.place.environment()['precision']}, "
+        how += "compiled" if self.place.compiled else "uncompiled"
         at = f"resuming after step {step:,} of {steps:,}" if step else f"{steps:,} steps"
-        precision = self.place.environment()["precision"]
         return (
-            f"training: {at}, {self.batch_tokens:,} tokens each, on {self.place.device.type}, {precision}, {how}, "
+            f"training: {at}, {self.stepper.batch_tokens:,} tokens each, on {how}, "
             f"{self.world.size} process{'es' if self.world.size > 1 else ''}; matrix rate {rate / 1e9:,.0f} GFLOP/s"
         )
 
@@ -333,19 +291,27 @@ class Trainer:
         state = TrainingState(
             step=step,
             steps=steps,
-            tokens=step * self.batch_tokens,
+            tokens=step * self.stepper.batch_tokens,
             seconds=self._seconds(),
             fingerprint=self.fingerprint,
             environment=self.place.environment(),
         )
         extras, keep = self.callbacks.save_extras, self.settings.keep_checkpoints
-        save_checkpoint(self.run, self.model, self.optimizer, state, self.data.separator_id, extras, keep)
+        save_checkpoint(self.run, self.model, self.stepper.optimizer, state, self.data.separator_id, extras, keep)
         self.saved = time.perf_counter()
 
     def _write_model(self) -> None:
+        """The model to use: as it stands, or as it stood at the best reading."""
+        best = self.run / FOLDER
         with atomic_folder(self.run / "model") as folder:
-            save_model(self.model, folder, self.data.separator_id)
-            self.callbacks.save_extras(folder)
+            if self.settings.keep_best and best.is_dir():
+                shutil.copytree(best, folder, dirs_exist_ok=True)
+            else:
+                self._write_folder(folder)
+
+    def _write_folder(self, folder: Path) -> None:
+        save_model(self.model, folder, self.data.separator_id)
+        self.callbacks.save_extras(folder)
 
     def _seconds(self) -> float:
         """Seconds of training so far, earlier sessions, readings and checkpoints included."""

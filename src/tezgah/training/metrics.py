@@ -44,6 +44,7 @@ class Row(msgspec.Struct, frozen=True):
     perplexity: float | None = None
     bits_per_byte: float | None = None
     samples: tuple[Sample, ...] = ()
+    skipped: bool = False  # the step was left out: its loss or its gradient was no number
 
 
 def read_metrics(run: Path) -> list[Row]:

@@ -1,4 +1,4 @@
-"""One optimizer for the whole model: Muon for hidden matrices, AdamW for the rest.
+"""One optimizer for the whole model: Muon for hidden matrices and AdamW for the rest, or AdamW or SGD for all.
 
 Muon (Jordan et al. 2024): the step of a matrix is its momentum, orthogonalized. The iteration is
 Polar Express (Amsel et al. 2025, arXiv 2505.16932), whose coefficients fall step by step. AdamW
@@ -26,11 +26,11 @@ POLAR_EXPRESS = (
 
 def build_optimizer(
     model: nn.Module, settings: TrainSettings, orthogonal_dtype: torch.dtype = torch.float32
-) -> "MuonAdamW":
+) -> "GroupOptimizer":
     """The optimizer of `settings` over every parameter of `model`, each in exactly one group.
 
-    Muon takes the blocks' matrices. Weight decay is for matrices; with Muon, embeddings and head
-    have none. `orthogonal_dtype` is the precision of Muon's products.
+    Muon takes the blocks' matrices. Weight decay, decoupled from the gradient, is for matrices; with Muon, embeddings
+    and head have none. `orthogonal_dtype` is the precision of Muon's products.
     """
     hidden, tables, small = [], [], []
     for name, parameter in model.named_parameters():
@@ -41,21 +41,24 @@ def build_optimizer(
         else:
             tables.append((name, parameter))
     decay = 0.0 if settings.optimizer == "muon" else settings.weight_decay
-    adam = {"algorithm": "adamw", "lr": settings.learning_rate, "betas": (settings.beta1, settings.beta2)}
+    rest: dict[str, Any] = {"algorithm": "adamw", "betas": (settings.beta1, settings.beta2)}
+    if settings.optimizer == "sgd":
+        rest = {"algorithm": "sgd", "momentum": settings.momentum}
+    rest["lr"] = settings.learning_rate
     muon = {"algorithm": "muon", "lr": settings.muon_learning_rate, "momentum": settings.momentum}
     groups = [
         {**muon, "params": hidden, "weight_decay": settings.weight_decay},
-        {**adam, "params": tables, "weight_decay": decay},
-        {**adam, "params": small, "weight_decay": 0.0},
+        {**rest, "params": tables, "weight_decay": decay},
+        {**rest, "params": small, "weight_decay": 0.0},
     ]
-    optimizer = MuonAdamW([group for group in groups if group["params"]], orthogonal_dtype)
+    optimizer = GroupOptimizer([group for group in groups if group["params"]], orthogonal_dtype)
     owned = sum(len(group["params"]) for group in optimizer.param_groups)
     assert owned == len(list(model.parameters())), "every parameter belongs to exactly one group"
     return optimizer
 
 
-class MuonAdamW(torch.optim.Optimizer):
-    """Groups with `algorithm` "muon" (matrices) or "adamw"; `peak_lr` remembers the schedule's height."""
+class GroupOptimizer(torch.optim.Optimizer):
+    """Groups with `algorithm` "muon" (matrices), "adamw" or "sgd"; `peak_lr` remembers the schedule's height."""
 
     def __init__(self, groups: Iterable[dict[str, Any]], orthogonal_dtype: torch.dtype) -> None:
         super().__init__(groups, {"weight_decay": 0.0})
@@ -73,7 +76,7 @@ class MuonAdamW(torch.optim.Optimizer):
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
             if parameters:
-                (self._muon if group["algorithm"] == "muon" else self._adamw)(group, parameters)
+                {"muon": self._muon, "adamw": self._adamw, "sgd": self._sgd}[group["algorithm"]](group, parameters)
         return loss
 
     def _muon(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
@@ -105,6 +108,13 @@ class MuonAdamW(torch.optim.Optimizer):
             eps=1e-8,
             maximize=False,
         )
+
+    def _sgd(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        buffers = [self._state(parameter)["momentum"] for parameter in parameters]
+        torch._foreach_mul_(buffers, group["momentum"])
+        torch._foreach_add_(buffers, _gradients(parameters))
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(parameters, buffers, alpha=-group["lr"])
 
     def _state(self, parameter: Tensor, moments: int = 1) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[parameter]

@@ -27,25 +27,43 @@ class TrainSettings(Settings, frozen=True):
     ] = False
 
     optimizer: Annotated[
-        Literal["muon", "adamw"], Meta(description="muon (hidden matrices; AdamW for the rest) or adamw")
+        Literal["muon", "adamw", "sgd"], Meta(description="muon (hidden matrices; AdamW for the rest), adamw or sgd")
     ] = "muon"
-    learning_rate: Annotated[PositiveFloat, Meta(description="peak learning rate of AdamW's parameters")] = 3e-3
+    learning_rate: Annotated[PositiveFloat, Meta(description="peak learning rate, of all but Muon's matrices")] = 3e-3
     muon_learning_rate: Annotated[PositiveFloat, Meta(description="peak learning rate of Muon's matrices")] = 0.02
     weight_decay: Annotated[NaturalFloat, Meta(description="decoupled weight decay of matrices")] = 0.1
     beta1: Annotated[Decay, Meta(description="AdamW's first moment decay")] = 0.9
     beta2: Annotated[Decay, Meta(description="AdamW's second moment decay")] = 0.95
-    momentum: Annotated[Decay, Meta(description="Muon's momentum")] = 0.95
+    momentum: Annotated[Decay, Meta(description="momentum of muon and sgd")] = 0.95
     gradient_clip: Annotated[NaturalFloat, Meta(description="largest norm of the gradient; 0 is off")] = 1.0
 
     schedule: Annotated[
-        Literal["wsd", "cosine", "constant"],
-        Meta(description="warm-up + stable + decay, warm-up + cosine, or warm-up + constant"),
+        Literal["wsd", "cosine", "linear", "inverse_sqrt", "constant"],
+        Meta(description="after a warm-up: stable and then decay (wsd), or one curve to the end"),
     ] = "wsd"
     warmup_steps: Annotated[NaturalInt, Meta(description="steps of linear warm-up")] = 20
     decay_ratio: Annotated[Share, Meta(description="share of the run that decays (wsd)")] = 0.4
     final_ratio: Annotated[
         Share, Meta(description="share of the peak where the decay ends, one step after the last")
     ] = 0.0
+
+    label_smoothing: Annotated[
+        Share, Meta(description="share of each target spread over all ids, in training's loss alone")
+    ] = 0.0
+    z_loss: Annotated[
+        NaturalFloat,
+        Meta(description="weight of log²(sum of exponentials), which keeps logits small, in training's loss"),
+    ] = 0.0
+    on_divergence: Annotated[
+        Literal["stop", "skip"],
+        Meta(description="where loss or gradient is no number: stop, or leave the step out (ten in a row stop)"),
+    ] = "stop"
+    patience: Annotated[
+        NaturalInt, Meta(description="readings without a lower validation loss that end training; 0 is off")
+    ] = 0
+    keep_best: Annotated[
+        bool, Meta(description="the model is the reading's with the lowest validation loss, not the last step's")
+    ] = False
 
     seed: Annotated[NaturalInt, Meta(description="names every random stream of the run")] = 1
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Meta(description="where to train")] = "auto"

@@ -1,0 +1,127 @@
+"""One optimizer step: the whole way of a batch, from the numbers of its sequences to the updated weights."""
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.parallel import DistributedDataParallel
+
+from tezgah.errors import InputError
+from tezgah.models.causal import CausalLM
+from tezgah.nn.cross_entropy import SoftmaxSlope
+from tezgah.seeds import named_seed
+from tezgah.tokens.order import sequence_indices
+from tezgah.tokens.sequences import Sequences
+from tezgah.training.budget import measure_step
+from tezgah.training.optimizer import build_optimizer
+from tezgah.training.place import Place
+from tezgah.training.schedule import learning_rate_factor
+from tezgah.training.settings import TrainSettings
+from tezgah.training.world import World, parallel
+
+MOST_SKIPPED = 10  # steps in a row
+
+
+class Divergence(InputError):
+    """Training came to a loss or a gradient that is no number."""
+
+    def __init__(self, step: int, loss: float, norm: float) -> None:
+        super().__init__(
+            f"[train] the loss is {loss} and the gradient's norm {norm} at step {step:,}: training has diverged. "
+            f"Lower learning_rate (and muon_learning_rate); checkpoints up to here are whole."
+        )
+        self.step, self.loss, self.norm = step, loss, norm
+
+
+class Stepper:
+    """A model, its optimizer and the text they learn from; `step` is a function of the step's number alone."""
+
+    def __init__(
+        self, model: CausalLM, sequences: Sequences, settings: TrainSettings, world: World, place: Place
+    ) -> None:
+        self.model, self.sequences, self.settings = model, sequences, settings
+        self.world, self.place = world, place
+        self.batch_tokens = settings.batch_size * model.config.context_length
+        model.softmax_slope = SoftmaxSlope(settings.label_smoothing, settings.z_loss)
+        self.skipped = 0  # steps in a row that were left out
+        self.optimizer = build_optimizer(model, settings, place.matrix_dtype)
+        self.loss = parallel(model, world, place)
+
+    def step(self, step: int, steps: int) -> dict[str, Any]:
+        """Indices, ids, loss, gradients, clip, update. Returns the loss, the learning rate and the gradient's norm.
+
+        Raises Divergence when the loss or the norm is no number; the weights are then those of the step before.
+        Where such steps are to be skipped, the figures say so instead.
+        """
+        factor = learning_rate_factor(step, steps, self.settings)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * factor
+        loss = self._gradients(step)
+        norm = self._clip()
+        rate = self.settings.learning_rate * factor
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self.optimizer.zero_grad(set_to_none=True)
+            self.skipped += 1
+            if self.settings.on_divergence == "stop" or self.skipped == MOST_SKIPPED:
+                raise Divergence(step, loss, norm)
+            return {"learning_rate": rate, "skipped": True}
+        self.skipped = 0
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return {"loss": loss, "learning_rate": rate, "grad_norm": norm}
+
+    def indices(self, step: int) -> NDArray[np.int64]:
+        """The numbers of the sequences that this process reads in a step, (sequences,)."""
+        share = self.settings.batch_size // self.world.size
+        first = (step - 1) * self.settings.batch_size + self.world.rank * share
+        return sequence_indices(self.settings.seed, len(self.sequences), first, share)
+
+    def _gradients(self, step: int) -> float:
+        """Accumulate the gradient of the mean loss over this step's batch tokens; returns that loss."""
+        indices = self.indices(step)
+        torch.manual_seed(named_seed(self.settings.seed, f"dropout of rank {self.world.rank}", step))
+        passes = indices.reshape(-1, self.settings.micro_batch_size or len(indices))
+        total = torch.zeros((), device=self.place.device)
+        for number, part in enumerate(passes):
+            ids, targets = self.place.tensors(*self.sequences.batch(part))  # (batch, time)
+            with self._synchronized(number == len(passes) - 1):
+                with self.place.precision():
+                    loss = self.loss(ids, targets) / self.batch_tokens
+                (loss * self.world.size).backward()  # processes' gradients are averaged
+            total += loss.detach()
+        return float(self.world.sum(total))
+
+    def _synchronized(self, last: bool) -> AbstractContextManager[Any]:
+        """Gradients are exchanged in the last pass alone."""
+        if isinstance(self.loss, DistributedDataParallel) and not last:
+            return self.loss.no_sync()
+        return nullcontext()
+
+    def _clip(self) -> float:
+        """The gradient's norm; it is scaled down where it exceeds the limit."""
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        norm = float(torch.nn.utils.get_total_norm(gradients))
+        limit = self.settings.gradient_clip
+        if 0 < limit < norm:
+            torch._foreach_mul_(gradients, limit / norm)
+        return norm
+
+    def measured_seconds(self) -> float:
+        """Seconds of a step. The optimizer's state is put back: at a rate of 0 a step moves it, though no weight."""
+        kept = {name: tensor.to("cpu", copy=True) for name, tensor in self.optimizer.named_state().items()}
+        seconds = measure_step(self._step_that_changes_nothing, self.world.from_first)
+        self.optimizer.state.clear()
+        if kept:
+            self.optimizer.load_named_state(kept)
+        return seconds
+
+    def _step_that_changes_nothing(self) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = 0.0
+        self._gradients(1)
+        self._clip()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)

@@ -1,0 +1,95 @@
+"""What training shows below its bar on a terminal: the course of the loss, the figures of a step, the last sample."""
+
+import math
+import resource
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from tezgah.training.metrics import Row
+from tezgah.training.place import Place
+
+SPARKS = "▁▂▃▄▅▆▇█"
+WIDTH = 60  # characters of the sparkline, fewer while there are fewer steps
+SAMPLE = 200  # characters of a sample; the terminal cuts what does not fit
+
+
+def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
+    """Values as bars of eight heights over a logarithmic axis, in their order: of every stretch the mean.
+
+    >>> sparkline([8.0, 4.0, 2.0, 1.0])
+    '█▆▃▁'
+    >>> sparkline([5.0])
+    '▁'
+    """
+    logs = [math.log(value) for value in values if value > 0 and math.isfinite(value)]
+    count = min(width, len(logs))
+    edges = [len(logs) * number // count for number in range(count + 1)] if count else []
+    means = [math.fsum(logs[a:b]) / (b - a) for a, b in pairwise(edges)]
+    if not means:
+        return ""
+    low, span = min(means), max(means) - min(means) or 1.0
+    return "".join(SPARKS[min(len(SPARKS) - 1, int((mean - low) / span * len(SPARKS)))] for mean in means)
+
+
+class Course:
+    """Geometric means of equal stretches of a long series: never more than twice as many as are drawn."""
+
+    def __init__(self) -> None:
+        self.means: list[float] = []
+        self.part: list[float] = []  # values of the stretch that is not full yet
+        self.stretch = 1
+
+    def add(self, value: float) -> None:
+        """Take the next value; what is no positive number is passed over."""
+        if not (value > 0 and math.isfinite(value)):
+            return
+        self.part.append(value)
+        if len(self.part) == self.stretch:
+            self.means.append(_geometric_mean(self.part))
+            self.part = []
+        if len(self.means) == 2 * WIDTH:
+            self.means = [_geometric_mean(self.means[at : at + 2]) for at in range(0, 2 * WIDTH, 2)]
+            self.stretch *= 2
+
+
+class View:
+    """The lines below the bar, of the rows so far."""
+
+    def __init__(self, rows: Iterable[Row], place: Place) -> None:
+        self.place, self.losses = place, Course()
+        for row in rows:
+            self.losses.add(row.loss or 0.0)
+        self.read = self.sample = ""
+
+    def lines(self, row: dict[str, Any]) -> list[str]:
+        """What to show after a step, whose row this is."""
+        self.losses.add(row.get("loss", 0.0))
+        if "validation_loss" in row:
+            self.read = f", validation {row['validation_loss']:.3f} at step {row['step']:,}"
+        if row.get("samples"):
+            self.sample = " ".join(row["samples"][-1]["text"].split())[:SAMPLE]
+        figures = f"learning rate {row['learning_rate']:.2g}"
+        if "grad_norm" in row:
+            figures += f", gradient norm {row['grad_norm']:.2f}"
+        figures += f", memory {_peak_bytes(self.place) / 1e9:.1f} GB"
+        return [
+            f"{sparkline([*self.losses.means, *self.losses.part])} loss{self.read}",
+            figures,
+            *([f"“{self.sample}”"] if self.sample else []),
+        ]
+
+
+def _geometric_mean(values: Sequence[float]) -> float:
+    return math.exp(math.fsum(map(math.log, values)) / len(values))
+
+
+def _peak_bytes(place: Place) -> int:
+    """The most memory held so far: the device's, or this process's."""
+    if place.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(place.device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -1,0 +1,46 @@
+"""The lines below the bar."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tezgah.training.metrics import Row
+from tezgah.training.place import Place
+from tezgah.training.view import SPARKS, WIDTH, Course, View, sparkline
+
+PLACE = Place(torch.device("cpu"), None, threads=1, compiled=False)
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=300))
+def test_a_sparkline_is_never_longer_than_its_room(values):
+    line = sparkline(values)
+    assert len(line) <= WIDTH
+    assert set(line) <= set(SPARKS)
+
+
+def test_a_sparkline_falls_as_its_values_do():
+    line = sparkline([100 * 0.97**step for step in range(200)])
+    assert len(line) == WIDTH
+    assert line == "".join(sorted(line, reverse=True))
+    assert (line[0], line[-1]) == ("█", "▁")
+
+
+def test_the_view_goes_on_from_the_rows_of_an_earlier_session():
+    view = View([Row(0), Row(1, loss=8.0), Row(2, loss=4.0)], PLACE)
+    first = view.lines({"step": 3, "loss": 2.0, "learning_rate": 0.003, "grad_norm": 0.5})
+    assert first[0] == "█▅▁ loss"
+    assert first[1].startswith("learning rate 0.003, gradient norm 0.50, memory ")
+    sample = [{"prompt": "", "text": "one\n two  three"}]
+    row = {"step": 4, "learning_rate": 0.003, "skipped": True, "validation_loss": 2.5, "samples": sample}
+    assert view.lines(row)[0] == "█▅▁ loss, validation 2.500 at step 4"
+    assert view.lines({"step": 5, "loss": 1.0, "learning_rate": 0.003, "grad_norm": 0.5})[2] == "“one two three”"
+
+
+def test_a_long_course_stays_short_and_keeps_its_shape():
+    course = Course()
+    for step in range(100_000):
+        course.add(10 * 0.9999**step)
+    assert WIDTH <= len(course.means) < 2 * WIDTH
+    assert course.means == sorted(course.means, reverse=True)
+    course.add(float("nan"))
+    assert len(course.part) < course.stretch
