@@ -110,6 +110,25 @@ def by_key(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {f"{table}.{name}": value for table, fields in tables.items() for name, value in fields.items()}
 
 
+def differing(recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The fields that are not the same in all of some recipes' tables: key → the recipe's name → its value or None.
+
+    >>> differing({"a": {"train": {"steps": 10, "seed": 1}}, "b": {"train": {"minutes": 2.0, "seed": 1}}})
+    {'train.steps': {'a': 10, 'b': None}, 'train.minutes': {'a': None, 'b': 2.0}}
+    """
+    fields = {
+        name: by_key({table: values for table, values in tables.items() if isinstance(values, Mapping)})
+        for name, tables in recipes.items()
+    }
+    met = {key for each in fields.values() for key in each}
+    found = {}
+    for key in (*(key for key in recipe_fields() if key in met), *sorted(met - recipe_fields().keys())):
+        values = {name: each.get(key) for name, each in fields.items()}
+        if any(value != next(iter(values.values())) for value in values.values()):
+            found[key] = values
+    return found
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

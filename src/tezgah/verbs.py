@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from tezgah.answers import Answer, Plain, Verb, lines
+from tezgah.curves_verb import CURVES
 from tezgah.errors import InputError
 from tezgah.fields import Field, fields_of, parse
 from tezgah.flags import Usage, flag_name
@@ -58,14 +59,6 @@ class GenerateFlags(Plain, frozen=True):
         Literal["block"] | None,
         Meta(description="block: end before the first later line that starts with class, def, #, @, print or if"),
     ] = None
-
-
-class CurvesFlags(Plain, frozen=True):
-    """Flags of `curves`."""
-
-    o: Annotated[
-        str, Meta(description="picture to write: .png, .svg or .pdf; default curves.png, in the run if one")
-    ] = ""
 
 
 def usage(name: str) -> Usage:
@@ -145,23 +138,6 @@ def report(operands: list[str], flags: Plain) -> Answer:
     run = Path(operands[0])
     write_report(run, has_outdated_evaluation(run))
     return Answer(f"{run / 'report.html'}\n{run / 'curves.png'}", {"report": str(run / "report.html")})
-
-
-def curves(operands: list[str], flags: CurvesFlags) -> Answer:
-    """Draw runs over one another, and say where each of them stands."""
-    from tezgah.training.curves import draw_curves, names
-    from tezgah.training.metrics import last, read_metrics
-
-    runs = [Path(operand) for operand in operands]
-    output = Path(flags.o) if flags.o else runs[0] / "curves.png" if len(runs) == 1 else Path("curves.png")
-    draw_curves(runs, output)
-    standing = {}
-    for name, run in zip(names(runs), runs, strict=True):
-        rows = read_metrics(run)
-        figures = {field: last(rows, field) for field in ("step", "seconds", "validation_loss", "bits_per_byte")}
-        standing[name] = {field: value for field, value in figures.items() if value is not None}
-    text = "\n\n".join(f"{name}\n{lines(figures)}" for name, figures in standing.items())
-    return Answer(f"{text}\n\n{output}", {"runs": standing, "picture": str(output)})
 
 
 def _told(result: "RunResult") -> Answer:
@@ -252,7 +228,7 @@ VERBS: dict[str, Verb] = {
         f"{MODEL} Without a FILE the held-out documents of its run are read.",
     ),
     "report": Verb("Draw report.html and curves.png of a run from its files.", ("RUN",), Plain, report),
-    "curves": Verb("Draw the curves of runs over one another.", ("RUN…",), CurvesFlags, curves),
+    "curves": CURVES,
     **IMPORT_VERBS,
     **HUB_VERBS,
 }

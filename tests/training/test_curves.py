@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.image import imread
 
-from tezgah.errors import InputError
-from tezgah.training.curves import draw_curves, names, run_figure, runs_figure
-from tezgah.training.metrics import Row, read_metrics, seconds_below, thin
+from tezgah.training.compared import read_compared
+from tezgah.training.curves import run_figure, runs_figure
+from tezgah.training.figures import MARKERS
+from tezgah.training.metrics import Row, column, read_metrics, seconds_below, thin
 from tezgah.training.record import read_record
 
 
@@ -17,23 +17,32 @@ def legend_of(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_runs_lie_over_one_another_under_their_folders_names(make_run):
-    runs = [make_run(name, steps=40) for name in ("muon", "adamw", "_a$b$c")]
-    figure = runs_figure(dict(zip(names(runs), map(read_record, runs), strict=True)))
-    assert legend_of(figure) == ["muon", "adamw", "./_a$b$c", "gzip -9", "xz -9e", "xz -9e, primed"]
+def figure_over(*runs):
+    return runs_figure(read_compared(runs, lambda run: False))
+
+
+def test_runs_lie_over_one_another_under_their_folders_names_on_logarithmic_axes(make_run):
+    runs = [make_run(name, steps=40) for name in ("muon", "adamw", "_a$b$c", "x" * 40 + "y" * 40)]
+    figure = figure_over(*runs)
+    assert legend_of(figure) == [
+        *("muon", "adamw", "./_a$b$c", "x" * 18 + "…" + "y" * 18),
+        *("gzip -9", "xz -9e", "xz -9e, primed"),
+    ]
+    assert len(figure.axes) == 6
     for axes in figure.axes:
         assert re.search(r"\(.+\)", axes.get_xlabel())
         assert re.search(r"\(.+\)", axes.get_ylabel())
-        looks = {
-            (line.get_color(), line.get_marker())
-            for line in axes.get_lines()
-            if line.get_label() in ("muon", "adamw", "./_a$b$c")
-        }
-        assert len(looks) == 3
+        assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+        marked = [line for line in axes.get_lines() if line.get_marker() in list(MARKERS)]
+        assert len({(line.get_color(), line.get_marker()) for line in marked}) == 4
     x, y = figure.axes[0].get_lines()[1].get_data()
-    rows = [row for row in read_metrics(runs[0]) if row.validation_loss is not None]
+    rows = [row for row in read_metrics(runs[0]) if row.validation_loss is not None and row.step]
     assert np.array(x).tolist() == [row.tokens for row in rows]
     assert np.array(y).tolist() == [row.validation_loss for row in rows]
+    each = read_compared(runs, lambda run: False)[0].flops_per_token
+    assert each
+    over_flops = np.array(figure.axes[2].get_lines()[1].get_xdata())
+    assert over_flops.tolist() == [row.tokens * each for row in rows]
 
 
 def test_compressors_are_drawn_only_where_all_runs_were_held_to_the_same(make_run):
@@ -41,7 +50,7 @@ def test_compressors_are_drawn_only_where_all_runs_were_held_to_the_same(make_ru
     evaluation = json.loads((runs["two"] / "evaluation.json").read_text())
     evaluation["baselines"]["xz"] = 1.4
     (runs["two"] / "evaluation.json").write_text(json.dumps(evaluation))
-    assert legend_of(runs_figure({name: read_record(run) for name, run in runs.items()})) == ["one", "two"]
+    assert legend_of(figure_over(*runs.values())) == ["one", "two"]
 
 
 def test_runs_of_different_length_share_one_unit_of_time(make_run):
@@ -49,12 +58,25 @@ def test_runs_of_different_length_share_one_unit_of_time(make_run):
     rows = [json.loads(line) for line in (long / "metrics.jsonl").read_text().splitlines()]
     lines = [json.dumps(row | {"seconds": row["seconds"] * 100}) + "\n" for row in rows]  # 10 hours
     (long / "metrics.jsonl").write_text("".join(lines))
-    figure = runs_figure({"short": read_record(short), "long": read_record(long)})
-    by_time = figure.axes[3]
+    by_time = figure_over(short, long).axes[1]
     assert by_time.get_xlabel() == "training time (hours)"
-    ends = {line.get_label(): np.max(line.get_xdata()) for line in by_time.get_lines()[:2]}
+    ends = {line.get_label(): np.max(line.get_xdata()) for line in by_time.get_lines()}
     assert ends["short"] == pytest.approx(0.1, rel=0.01)
     assert ends["long"] == pytest.approx(10, rel=0.01)
+
+
+def test_the_smoothed_loss_is_the_median_of_ever_longer_stretches(make_run):
+    run = make_run("run", steps=3000)
+    with open(run / "metrics.jsonl", "a") as file:
+        file.write('{"step": 3001, "loss": NaN}\n')
+    (compared,) = read_compared([run], lambda run: False)
+    places, smoothed = compared.smoothed_loss
+    loss = column(compared.rows, "loss")
+    assert places[0] == 1
+    assert smoothed[0] == loss[1]
+    assert (np.diff(places) > 0).all() and 60 < len(places) <= 120
+    assert smoothed[-1] == pytest.approx(np.median(loss[places[-1] - 60 : -1]), abs=0.1)
+    assert np.isfinite(smoothed).all()
 
 
 def test_one_run_shows_both_splits_and_the_compressors(run):
@@ -66,35 +88,6 @@ def test_one_run_shows_both_splits_and_the_compressors(run):
         legend = axes.get_legend()
         assert legend
         assert [text.get_text() for text in legend.get_texts()] == labels
-
-
-@pytest.mark.parametrize(("suffix", "first"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".PDF", b"%PDF")])
-def test_the_picture_is_of_the_kind_that_its_name_says(make_run, tmp_path, suffix, first):
-    runs, picture = [make_run("one", steps=20), make_run(r"$\no$", steps=30)], tmp_path / f"curves{suffix}"
-    draw_curves(runs, picture)
-    assert picture.read_bytes().startswith(first)
-
-
-def test_an_unfinished_run_lies_beside_a_finished_one(make_run, tmp_path):
-    runs = [make_run("done", steps=20), make_run("begun", steps=20)]
-    first = (runs[1] / "metrics.jsonl").read_text().splitlines(keepends=True)[0]
-    (runs[1] / "metrics.jsonl").write_text(first + '{"step": 1, "lo')
-    (runs[1] / "evaluation.json").unlink()
-    draw_curves(runs, tmp_path / "both.png")
-    assert imread(tmp_path / "both.png").shape[1] == 1760
-
-
-def test_what_cannot_be_drawn_is_one_clear_line(run, tmp_path):
-    with pytest.raises(InputError, match=r"\.png, \.svg or \.pdf"):
-        draw_curves([run], tmp_path / "curves.jpg")
-    with pytest.raises(InputError, match="No run was given"):
-        draw_curves([], tmp_path / "curves.png")
-    with pytest.raises(InputError, match="holds neither"):
-        draw_curves([run, tmp_path], tmp_path / "curves.png")
-    (run / "metrics.jsonl").write_text("")
-    with pytest.raises(InputError, match="holds no row yet"):
-        draw_curves([run], tmp_path / "curves.png")
-    assert not (tmp_path / "curves.png").exists()
 
 
 def test_a_torn_last_line_is_passed_over(run):

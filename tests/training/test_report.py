@@ -1,10 +1,10 @@
 import json
 import re
-from html.parser import HTMLParser
 
 import pytest
 from matplotlib.image import imread
 
+from tests.pages import Page, check_stands_alone
 from tezgah.errors import InputError
 from tezgah.training.figures import figure_of
 from tezgah.training.plots import bits_panel, gradient_panel, loss_panel, perplexity_panel, rate_panel, throughput_panel
@@ -12,37 +12,6 @@ from tezgah.training.record import read_record
 from tezgah.training.report import write_report
 
 HOSTILE = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>&lt; $name ${keys} \x1b[31m \0 \ud800 `"
-VOID = {"meta", "link", "input", "br"}
-
-
-class Page(HTMLParser):
-    """What a browser would see: tags with attributes, text, and whether every tag is closed in turn."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(source)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-    def attributes(self, *names):
-        return [value for _, attributes in self.tags for name, value in attributes.items() if name in names]
 
 
 def page_of(run):
@@ -59,27 +28,9 @@ def append(path, row):
         file.write(json.dumps(row) + "\n")
 
 
-def test_the_page_asks_for_nothing_and_its_parts_find_one_another(run):
-    page = page_of(run)
-    source = (run / "report.html").read_text()
-    assert "http:" not in source
-    assert "https:" not in source
-    assert "script" not in {tag for tag, _ in page.tags}
-    references = page.attributes("href", "src", "xlink:href") + re.findall(r"url\(([^)]*)\)", source)
-    ids = page.attributes("id")
-    assert len(ids) == len(set(ids))
-    assert {each for each in references if each != "data:,"} <= {f"#{each}" for each in ids}
-    assert [each for each in page.attributes("for") if each not in ids] == []
-
-
-def test_every_colour_of_a_figure_is_one_the_page_defines_in_light_and_dark(run):
+def test_the_page_asks_for_nothing_its_parts_find_one_another_and_its_colours_are_defined(run):
     write_report(run)
-    source = (run / "report.html").read_text()
-    light, dark = re.findall(r":root \{(.*?)\}", source, re.DOTALL)[:2]
-    used = set(re.findall(r"var\((--c[0-9a-f]{6})\)", source))
-    assert used
-    assert used <= set(re.findall(r"(--\w+):", light))
-    assert used - {"--cffffff"} <= set(re.findall(r"(--\w+):", dark))
+    check_stands_alone((run / "report.html").read_text())
 
 
 def test_the_page_shows_the_figures_of_the_run(run):
@@ -109,7 +60,7 @@ def test_every_plot_has_units_on_both_axes_and_a_legend(run, against):
         panels += [bits_panel(record.rows, record.baselines), throughput_panel(record.rows)]
         panels += [rate_panel(record.rows), gradient_panel(record.rows, 1.0)]
     for panel in panels:
-        figure = figure_of([panel], 5, 3, shared=True)
+        figure = figure_of([panel], 5, 3, legend="shared")
         (axes,) = figure.axes
         assert "(" in axes.get_xlabel()
         assert "(" in axes.get_ylabel()

@@ -1,34 +1,19 @@
 """Curves as pictures: of one run, and of several runs over one another."""
 
-from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 from matplotlib.figure import Figure
 
-from tezgah.errors import InputError
-from tezgah.files import write_bytes
-from tezgah.training.figures import PICTURES, figure_of, picture
-from tezgah.training.plots import bits_panel, levels, loss_panel, runs_panel
-from tezgah.training.record import Record, read_record
+from tezgah.training.compared import OVER, UNITS, Compared, Measure, Over, said
+from tezgah.training.crossings import encounter
+from tezgah.training.figures import DASHES, MARKERS, PALETTE, Level, Line, Look, Panel, Scale, figure_of
+from tezgah.training.metrics import column
+from tezgah.training.plots import bits_panel, levels, loss_panel, time_unit
+from tezgah.training.record import Record
 
-
-def draw_curves(runs: Sequence[Path], output: Path) -> None:
-    """Draw runs over one another, named by their folders; `output` is a .png, .svg or .pdf file.
-
-    One run alone is drawn as the `curves.png` of its folder is.
-    """
-    kind = output.suffix.lower().removeprefix(".")
-    if kind not in PICTURES:
-        raise InputError(f"{output}: a picture of curves ends in .png, .svg or .pdf. Choose one of these.")
-    if not runs:
-        raise InputError("No run was given to draw. Give one run folder or more.")
-    records = [read_record(run) for run in runs]
-    for run, record in zip(runs, records, strict=True):
-        if not record.rows:
-            raise InputError(f"{run}: metrics.jsonl holds no row yet. Train this run first, or leave it out.")
-    figure = run_figure(records[0]) if len(records) == 1 else runs_figure(dict(zip(names(runs), records, strict=True)))
-    write_bytes(output, picture(figure, kind))
+LONGEST_NAME = 36  # characters of a run's name in the legend of a picture
+LABELS: dict[Measure, str] = {"validation_loss": "validation loss", "bits_per_byte": "held-out text"}
 
 
 def run_figure(record: Record) -> Figure:
@@ -37,30 +22,68 @@ def run_figure(record: Record) -> Figure:
     return figure_of(panels, width=11, height=4, columns=2)
 
 
-def runs_figure(records: dict[str, Record]) -> Figure:
-    """Several runs by name: validation loss and held-out bits per byte, each against tokens and over time.
-
-    The compressors are drawn where every run was held to the same ones.
-    """
-    runs = {name: record.rows for name, record in records.items()}
-    baselines = [record.reading_baselines for record in records.values()]
-    shared = levels(baselines[0]) if all(these == baselines[0] for these in baselines) else []
-    loss, bits = "validation loss; thin: each step (nats per token)", "held-out text (bits per byte)"
-    panels = [
-        runs_panel(runs, "validation_loss", loss, "tokens"),
-        runs_panel(runs, "validation_loss", loss, "time"),
-        runs_panel(runs, "bits_per_byte", bits, "tokens", shared),
-        runs_panel(runs, "bits_per_byte", bits, "time", shared),
-    ]
-    return figure_of(panels, width=11, height=7.6, columns=2, shared=True)
+def runs_figure(runs: Sequence[Compared]) -> Figure:
+    """Runs over one another: each measure that any of them has over tokens, time and FLOPs, on logarithmic axes."""
+    panels = [panel for _, _, panel in runs_panels(runs, "log")]
+    rows = len(panels) // len(OVER)
+    return figure_of(panels, width=13, height=0.6 + 3.3 * rows, columns=len(OVER), legend="shared")
 
 
-def names(runs: Sequence[Path]) -> list[str]:
-    """What each run is called in the legend: its folder's name, or its whole path where two folders share one.
+def runs_panels(runs: Sequence[Compared], scale: Scale) -> Iterator[tuple[Measure, Over, Panel]]:
+    """Every panel of runs over one another, row after row; both axes have this scale."""
+    for measure in UNITS:
+        if any(run.best(measure) is not None for run in runs):
+            for over in OVER:
+                yield measure, over, _panel(runs, measure, over, scale)
 
-    >>> names([Path("runs/small"), Path("runs/large")]), names([Path("a/small"), Path("b/small")])
-    (['small', 'large'], ['a/small', 'b/small'])
-    """
-    count = Counter(run.resolve().name for run in runs)
-    found = [name if count[name := run.resolve().name] == 1 else str(run) for run in runs]
-    return [f"./{name}" if name.startswith("_") else name for name in found]  # matplotlib hides "_…" from a legend
+
+def look_of(number: int) -> Look:
+    """How the curve of the run with this number, from 0, is drawn."""
+    dash = DASHES[number // len(PALETTE) % len(DASHES)]
+    return Look(PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)], dash)
+
+
+def shared_levels(runs: Sequence[Compared]) -> list[Level]:
+    """The compressors as horizontal lines, where every run was held to the same ones."""
+    baselines = [run.record.reading_baselines for run in runs]
+    return levels(baselines[0]) if all(these == baselines[0] for these in baselines) else []
+
+
+def _panel(runs: Sequence[Compared], measure: Measure, over: Over, scale: Scale) -> Panel:
+    """One measure of every run: its readings marked, and behind a loss the smoothed one of training, thin."""
+    unit, each = time_unit(max(run.rows[-1].seconds for run in runs)) if over == "time" else (over, 1)
+    lines = []
+    for number, run in enumerate(runs):
+        look, x = look_of(number), run.x(over) / each
+        if scale == "log":
+            x = np.where(column(run.rows, "tokens") > 0, x, np.nan)  # before the first step nothing was learned
+        if measure == "validation_loss":
+            places, loss = run.smoothed_loss
+            lines.append(Line("", x[places], loss, Look(look.color, width=0.6, alpha=0.4)))
+        lines.append(Line(_short(run.name), x, column(run.rows, measure), look))
+    x_labels = {"tokens": "training (tokens seen)", "time": f"training time ({unit})", "FLOPs": "training (FLOPs)"}
+    return Panel(
+        x_labels[over],
+        f"{LABELS[measure]} ({UNITS[measure]})",
+        lines,
+        levels=shared_levels(runs) if measure == "bits_per_byte" else [],
+        crossing=_crossing(runs, measure, over, each),
+        x_scale=scale,
+        y_scale=scale,
+        x_in_powers=over == "FLOPs",
+    )
+
+
+def _crossing(runs: Sequence[Compared], measure: Measure, over: Over, each: int) -> tuple[float, float, str] | None:
+    """Where the curves of two runs cross last; more runs would have too many such places to mark."""
+    met = encounter(*(run.curve(measure, over) for run in runs)) if len(runs) == 2 else None
+    if not (met and met.crossings):
+        return None
+    return met.crossings[-1].x / each, met.crossings[-1].y, said(over, met.crossings[-1].x)
+
+
+def _short(name: str) -> str:
+    """A name for a legend: its ends where it is long; matplotlib hides "_…" from one."""
+    half = LONGEST_NAME // 2
+    shown = name if len(name) <= LONGEST_NAME else f"{name[:half]}…{name[-half:]}"
+    return f"./{shown}" if shown.startswith("_") else shown

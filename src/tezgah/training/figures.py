@@ -6,7 +6,7 @@ marker and dash differ as well. Nothing here touches matplotlib's global state.
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
@@ -28,6 +28,7 @@ MARKERS = "os^Dv<>"
 DASHES = ((0, ()), (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)))
 
 Scale = Literal["linear", "log"]
+Legend = Literal["each", "shared", "none"]
 PICTURES: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}  # undated
 STYLE = {
     "font.family": "sans-serif",
@@ -106,6 +107,7 @@ class Panel:
     x_scale: Scale = "linear"
     y_scale: Scale = "linear"
     from_zero: bool = False  # the y axis begins at zero
+    x_in_powers: bool = False  # ticks of the x axis are powers of ten, 2e13
 
     @property
     def is_empty(self) -> bool:
@@ -125,19 +127,21 @@ def styled() -> AbstractContextManager[None]:
     return matplotlib.style.context(["default", STYLE])
 
 
-def figure_of(panels: Sequence[Panel], width: float, height: float, columns: int = 1, shared: bool = False) -> Figure:
+def figure_of(
+    panels: Sequence[Panel], width: float, height: float, columns: int = 1, legend: Legend = "each"
+) -> Figure:
     """Panels side by side, `columns` a row; `width` and `height` in inches.
 
-    Each panel carries its legend above itself, or, `shared`, the figure carries the last panel's.
+    Each panel carries its legend above itself; or the figure carries the last panel's, "shared"; or there is none.
     """
     with styled():
         figure = Figure(figsize=(width, height), layout="constrained")
         for number, panel in enumerate(panels, start=1):
             axes = figure.add_subplot(-(-len(panels) // columns), columns, number)
             draw(axes, panel)
-            if not shared:
+            if legend == "each":
                 axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4)
-        if shared:
+        if legend == "shared":
             handles, labels = figure.axes[-1].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside upper left", ncols=4)
     return figure
@@ -158,8 +162,9 @@ def draw(axes: Axes, panel: Panel) -> None:
         axes.set_xlim(0, 2 * low or 1)  # one point alone
     if panel.from_zero:
         axes.set_ylim(bottom=0)
-    _scale(axes, "x", panel.x_scale)
-    _scale(axes, "y", panel.y_scale)
+    if not panel.is_empty:  # a logarithmic axis needs a point to have limits
+        _scale(axes, "x", panel.x_scale, power_number if panel.x_in_powers else short_number)
+        _scale(axes, "y", panel.y_scale, short_number)
 
 
 def _draw_line(axes: Axes, line: Line, x: Floats, y: Floats) -> None:
@@ -187,7 +192,7 @@ def _mark_crossing(axes: Axes, x: float, y: float, words: str, below: bool) -> N
     axes.annotate(words, (x, y), (10, -18 if below else 12), textcoords="offset points", color=INK)
 
 
-def _scale(axes: Axes, name: Literal["x", "y"], scale: Scale) -> None:
+def _scale(axes: Axes, name: Literal["x", "y"], scale: Scale, number: Callable[[float, int], str]) -> None:
     """Ticks a person reads: 1-2-5 over decades, plain steps where a logarithmic axis spans less than one."""
     axis: Axis = axes.xaxis if name == "x" else axes.yaxis
     locator: Locator = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])
@@ -199,7 +204,7 @@ def _scale(axes: Axes, name: Literal["x", "y"], scale: Scale) -> None:
             locator = LogLocator(subs=(1.0,) if decades > 3 else (1.0, 2.0, 5.0))
     axis.set_major_locator(locator)
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(short_number))
+    axis.set_major_formatter(FuncFormatter(number))
 
 
 def short_number(value: float, _position: int = 0) -> str:
@@ -212,6 +217,29 @@ def short_number(value: float, _position: int = 0) -> str:
         if abs(value) >= max(unit, 1e4):
             return f"{value / unit:.4g}{suffix}"
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
+
+
+def power_number(value: float, _position: int = 0) -> str:
+    """A tick's number as a power of ten, to three digits; operations are counted so.
+
+    >>> [power_number(value) for value in (0, 1e12, 2.345e13)]
+    ['0', '1e12', '2.35e13']
+    """
+    digits, _, power = f"{value:.2e}".partition("e")
+    return f"{float(digits):g}e{int(power)}" if value else "0"
+
+
+def swatch(look: Look) -> Figure:
+    """A short piece of a line, for a legend that stands in a page."""
+    with styled():
+        figure = Figure(figsize=(0.5, 0.16))
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.axis("off")
+        axes.set(xlim=(0, 2), ylim=(-1, 1))
+        x, y = np.array([0.0, 1.0, 2.0]), np.zeros(3)
+        _draw_line(axes, Line("", x, y, look), x, y)
+        axes.lines[0].set_markevery([1])
+    return figure
 
 
 def picture(figure: Figure, kind: str) -> bytes:

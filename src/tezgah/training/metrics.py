@@ -109,9 +109,16 @@ def seconds_below(rows: Sequence[Row], level: float) -> float | None:
 def _between(before: Row, after: Row, level: float) -> float:
     assert before.bits_per_byte is not None and after.bits_per_byte is not None
     share = (before.bits_per_byte - level) / (before.bits_per_byte - after.bits_per_byte)  # of the way, 0 to 1
-    if before.seconds <= 0:
-        return before.seconds + share * (after.seconds - before.seconds)
-    return before.seconds * math.pow(after.seconds / before.seconds, share)
+    return between(before.seconds, after.seconds, share)
+
+
+def between(start: float, end: float, share: float) -> float:
+    """The place that lies a share of the way from `start` to `end`, over the logarithm; over itself from zero.
+
+    >>> between(1, 100, 0.5), between(0, 100, 0.5)
+    (10.0, 50.0)
+    """
+    return start * math.pow(end / start, share) if start > 0 else start + share * (end - start)
 
 
 def thin(x: Floats, y: Floats, points: int = LONGEST_LINE) -> tuple[Floats, Floats]:

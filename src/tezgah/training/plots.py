@@ -9,8 +9,6 @@ from tezgah.training.figures import (
     BLUE,
     DASHES,
     EACH_STEP,
-    MARKERS,
-    PALETTE,
     TRAINING,
     VALIDATION,
     Level,
@@ -31,12 +29,12 @@ COMPRESSORS = {"gzip": "gzip -9", "xz": "xz -9e", "xz_primed": "xz -9e, primed"}
 LEVEL_DASHES = {"gzip": DASHES[2], "xz": DASHES[1], "xz_primed": DASHES[3]}
 
 
-def x_values(rows: Sequence[Row], against: Against, longest: float = 0) -> tuple[Floats, str]:
-    """Where each row stands on the x axis, (rows,), and that axis' label; `longest` run in seconds, if not this."""
+def x_values(rows: Sequence[Row], against: Against) -> tuple[Floats, str]:
+    """Where each row stands on the x axis, (rows,), and that axis' label."""
     if against == "epochs":
         return column(rows, "epoch"), "epochs (passes over the training split)"
     if against == "time":
-        unit, seconds = time_unit(max(longest, rows[-1].seconds if rows else 0))
+        unit, seconds = time_unit(rows[-1].seconds if rows else 0)
         return column(rows, "seconds") / seconds, f"training time ({unit})"
     return column(rows, "tokens"), "training (tokens seen)"
 
@@ -92,22 +90,6 @@ def levels(baselines: Mapping[str, float]) -> list[Level]:
     """The compressors as horizontal lines."""
     known = [name for name in COMPRESSORS if name in baselines]
     return [Level(COMPRESSORS[name], baselines[name], LEVEL_DASHES[name]) for name in known]
-
-
-def runs_panel(
-    runs: Mapping[str, Sequence[Row]], field: str, y_label: str, against: Against, compared: Sequence[Level] = ()
-) -> Panel:
-    """One figure of several runs by name: its readings marked, and behind a loss that of every step, thin."""
-    longest = max(rows[-1].seconds for rows in runs.values())
-    lines, x_label = [], ""
-    for number, (name, rows) in enumerate(runs.items()):
-        x, x_label = x_values(rows, against, longest)
-        color = PALETTE[number % len(PALETTE)]
-        look = Look(color, MARKERS[number % len(MARKERS)], DASHES[number // len(PALETTE) % len(DASHES)])
-        if field == "validation_loss":
-            lines.append(Line("", x, column(rows, "loss"), Look(color, width=0.5, alpha=0.35)))
-        lines.append(Line(name, x, column(rows, field), look))
-    return Panel(x_label, y_label, lines, levels=compared)
 
 
 def rate_panel(rows: Sequence[Row]) -> Panel:

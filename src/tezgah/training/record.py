@@ -1,6 +1,7 @@
 """What a run folder holds for its readers, read once; whatever is not there yet is named."""
 
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,11 @@ import msgspec
 
 from tezgah.errors import InputError
 from tezgah.files import read_json
+from tezgah.models.build import build_config
+from tezgah.models.checkpoint import read_config
+from tezgah.models.config import ModelConfig
+from tezgah.models.settings import ModelSettings
+from tezgah.starting import find_model
 from tezgah.training.metrics import Row, last, read_json_lines, read_metrics
 
 
@@ -76,6 +82,22 @@ def read_record(run: Path, is_outdated: bool = False) -> Record:
     )
     record.missing.extend(_missing(record, is_outdated))
     return record
+
+
+def model_config(record: Record) -> ModelConfig | None:
+    """The run's model: what its recipe makes of its tokenizer's size, or, where it began with a model, its newest
+    folder's; None where neither is there."""
+    vocab_size = record.measures.get("vocab_size")
+    if vocab_size and "model" in record.recipe:
+        try:
+            settings = msgspec.convert(record.recipe["model"], ModelSettings)
+        except msgspec.ValidationError as error:
+            raise InputError(f"{record.name}/recipe.toml: [model] is not one this tezgah knows ({error}).") from None
+        if not settings.from_:
+            return build_config(settings, vocab_size)
+    with suppress(InputError):  # no checkpoint yet
+        return read_config(find_model(record.folder))
+    return None
 
 
 def _missing(record: Record, is_outdated: bool) -> list[str]:

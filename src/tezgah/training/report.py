@@ -1,31 +1,22 @@
 """`report.html` and `curves.png`: a run explained by the files of its own folder.
 
-The page stands alone: its figures are inside it, nothing is fetched, no script runs. Text that came
-from documents or from the model is escaped on the way in.
+Text that came from documents or from the model is escaped on the way in.
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any, get_args
 
-import msgspec
 import numpy as np
 
-from tezgah.errors import InputError
 from tezgah.files import write_bytes, write_text
-from tezgah.models.build import build_config
-from tezgah.models.checkpoint import read_config
 from tezgah.models.cost import count_parameters
-from tezgah.models.settings import ModelSettings
-from tezgah.starting import find_model
 from tezgah.training.curves import run_figure
-from tezgah.training.figures import Panel, figure_of, inline_svg, picture, short_number
+from tezgah.training.figures import picture, short_number
 from tezgah.training.markdown import escape, to_html
 from tezgah.training.metrics import LONGEST_LINE, Row, column, last, seconds_below
+from tezgah.training.page import figure, number, page, switch
 from tezgah.training.plots import (
     COMPRESSORS,
     Against,
@@ -37,9 +28,7 @@ from tezgah.training.plots import (
     throughput_panel,
     time_unit,
 )
-from tezgah.training.record import Record, read_record
-
-FIGURE_INCHES = (4.7, 3.2)  # at 9-point text: read well on a 390-pixel phone and in half a desktop page
+from tezgah.training.record import Record, model_config, read_record
 
 
 def write_report(run: Path, is_outdated: bool = False) -> None:
@@ -57,19 +46,8 @@ def write_report(run: Path, is_outdated: bool = False) -> None:
 
 def report_page(record: Record) -> str:
     """The whole page."""
-    sections = {title: body for title, body in _sections(record) if body}
-    template = Template((resources.files("tezgah.training") / "report.html").read_text(encoding="utf-8"))
-    return template.substitute(
-        name=escape(record.name),
-        lead=_lead(record),
-        contents=" ".join(f'<a href="#{_anchor(title)}">{title}</a>' for title in sections),
-        missing=_missing(record),
-        keys=_keys(record),
-        sections="\n".join(
-            f'<section id="{_anchor(title)}">\n<h2>{title}</h2>\n{body}\n</section>' for title, body in sections.items()
-        ),
-        footer=_footer(record),
-    )
+    sections = dict(_sections(record))
+    return page(record.name, _lead(record), sections, _footer(record), record.missing, _keys(record))
 
 
 def _sections(record: Record) -> Iterator[tuple[str, str]]:
@@ -94,12 +72,6 @@ def _lead(record: Record) -> str:
     return f"A run of tezgah, {newest.step:,} steps long, {state}."
 
 
-def _missing(record: Record) -> str:
-    if not record.missing:
-        return ""
-    return f'<div class="note">{"".join(f"<p>{escape(sentence)}</p>" for sentence in record.missing)}</div>'
-
-
 def _keys(record: Record) -> str:
     """The headline figures."""
     if not record.rows:
@@ -119,14 +91,16 @@ def _headline(record: Record) -> Iterator[tuple[str, str, str]]:
     rates = column(rows, "tokens_per_second")
     speed = f"{np.nanmedian(rates):,.0f}" if np.isfinite(rates).any() else "–"
     vocabulary = record.measures.get("vocab_size")
-    yield "Parameters", _parameters(record), f"{vocabulary:,} token ids" if vocabulary else ""
+    config = model_config(record)
+    parameters = f"{count_parameters(config):,}" if config else "–"
+    yield "Parameters", parameters, f"{vocabulary:,} token ids" if vocabulary else ""
     yield "Tokens seen", f"{newest.tokens:,}", f"{newest.epoch:.2f} epochs, {newest.step:,} steps"
     yield "Training time", f"{newest.seconds / seconds:.1f} {unit}", "with readings and checkpoints"
     yield "Throughput", speed, "tokens per second, median"
-    yield "Training loss", _number(last(rows, "train_eval_loss")), f"last step alone {_number(last(rows, 'loss'))}"
-    yield "Validation loss", _number(last(rows, "validation_loss")), "nats per token"
-    yield "Perplexity", _number(evaluation.perplexity if evaluation else last(rows, "perplexity")), source
-    yield "Bits per byte", _number(evaluation.bits_per_byte if evaluation else last(rows, "bits_per_byte")), source
+    yield "Training loss", number(last(rows, "train_eval_loss")), f"last step alone {number(last(rows, 'loss'))}"
+    yield "Validation loss", number(last(rows, "validation_loss")), "nats per token"
+    yield "Perplexity", number(evaluation.perplexity if evaluation else last(rows, "perplexity")), source
+    yield "Bits per byte", number(evaluation.bits_per_byte if evaluation else last(rows, "bits_per_byte")), source
 
 
 def _bits(record: Record) -> str:
@@ -140,7 +114,7 @@ def _bits(record: Record) -> str:
         "Readings during training may take a part of the held-out text, and the lines in the plot are of that part; "
         "the final figures take all of it."
     )
-    return f'<div class="figures">{_figure("bits", "Held-out bits per byte", panel)}<div>{beside}</div></div>' + (
+    return f'<div class="figures">{figure("bits", "Held-out bits per byte", panel)}<div>{beside}</div></div>' + (
         f'<p class="caption">{note}</p>'
     )
 
@@ -179,21 +153,17 @@ def _verdict(record: Record) -> str:
 
 def _losses(rows: Sequence[Row]) -> str:
     """Loss and perplexity side by side; a switch without a script chooses the x axis."""
-    parts: list[str] = []
-    for against in get_args(Against):
-        checked = " checked" if not parts else ""
-        parts.append(
-            f'<input type="radio" name="against" id="against-{against}"{checked}>'
-            f'<label for="against-{against}">{against}</label><div class="figures">'
-            + _figure(f"loss-{against}", "Loss", loss_panel(rows, against))
-            + _figure(f"perplexity-{against}", "Perplexity", perplexity_panel(rows, against))
-            + "</div>"
-        )
+    options = {
+        against: '<div class="figures">'
+        + figure(f"loss-{against}", "Loss", loss_panel(rows, against))
+        + figure(f"perplexity-{against}", "Perplexity", perplexity_panel(rows, against))
+        + "</div>"
+        for against in get_args(Against)
+    }
     note = (
         "Both axes of log-log are logarithmic; the reading before the first step, at zero tokens, has no place there."
     )
-    switch = f'<div class="switch" role="radiogroup"><span class="caption">against</span>{"".join(parts)}</div>'
-    return f'{switch}<p class="caption">{note}</p>'
+    return f'{switch("against", "against", options)}<p class="caption">{note}</p>'
 
 
 def _training(record: Record) -> str:
@@ -202,20 +172,11 @@ def _training(record: Record) -> str:
         return "<p>No step has been taken yet.</p>"
     clip = record.recipe.get("train", {}).get("gradient_clip", 0)
     figures = (
-        _figure("rate", "Learning rate", rate_panel(rows)),
-        _figure("gradient", "Gradient norm", gradient_panel(rows, clip)),
-        _figure("throughput", "Throughput", throughput_panel(rows)),
+        figure("rate", "Learning rate", rate_panel(rows)),
+        figure("gradient", "Gradient norm", gradient_panel(rows, clip)),
+        figure("throughput", "Throughput", throughput_panel(rows)),
     )
     return f'<div class="figures">{"".join(figures)}</div>'
-
-
-def _figure(name: str, title: str, panel: Panel) -> str:
-    if panel.is_empty:
-        return f"<figure><figcaption>{title}</figcaption><p>Nothing to draw yet on these axes.</p></figure>"
-    drawing = inline_svg(
-        figure_of([panel], *FIGURE_INCHES, shared=True), name, f"{title}: {panel.y_label} against {panel.x_label}"
-    )
-    return f"<figure><figcaption>{title}</figcaption>{drawing}</figure>"
 
 
 def _samples(rows: Sequence[Row]) -> str:
@@ -286,40 +247,7 @@ def _value(value: Any) -> str:
         return " ".join(f"<code>{escape(repr(each))}</code>" for each in value)
     if isinstance(value, int):
         return f"{value:,}"
-    return _number(value) if isinstance(value, float) else escape(str(value))
-
-
-def _parameters(record: Record) -> str:
-    """Trained parameters, from the recipe's model and the tokenizer's size, or, where it began with a model, from its
-    checkpoint; a dash where that is missing."""
-    vocab_size = record.measures.get("vocab_size")
-    if not vocab_size or "model" not in record.recipe:
-        return "–"
-    try:
-        settings = msgspec.convert(record.recipe["model"], ModelSettings)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{record.name}/recipe.toml: [model] is not one this tezgah knows ({error}).") from None
-    if not settings.from_:
-        return f"{count_parameters(build_config(settings, vocab_size)):,}"
-    with suppress(InputError):  # no checkpoint yet
-        return f"{count_parameters(read_config(find_model(record.folder))):,}"
-    return "–"
-
-
-def _number(value: float | None) -> str:
-    """As many decimals as a reader can use; a dash for what is not known.
-
-    >>> [_number(value) for value in (1.53249, 29.71, 50_262.4, None)]
-    ['1.532', '29.7', '50,262', '–']
-    """
-    if value is None or math.isnan(value):
-        return "–"
-    decimals = 3 if abs(value) < 10 else 1 if abs(value) < 1_000 else 0
-    return f"{value:,.{decimals}f}"
-
-
-def _anchor(title: str) -> str:
-    return title.lower().replace(" ", "-")
+    return number(value) if isinstance(value, float) else escape(str(value))
 
 
 def _footer(record: Record) -> str:
