@@ -30,19 +30,21 @@ def run(
     restart: bool = False,
     overrides: Mapping[str, Any] | None = None,
     branch: str | Path | None = None,
+    profile: bool = False,
 ) -> "RunResult":
     """Run a recipe file, stage by stage, as `tezgah run` does; `overrides` are fields by key, `train.steps`.
 
     The run folder is `runs/<recipe file name>` unless `folder` names another. `branch` is a checkpoint of another
-    run, before its decay, where training begins.
+    run, before its decay, where training begins. With `profile` some steps of the training are profiled, and its
+    `profile/` says where their time goes.
     """
     from tezgah import pipeline
     from tezgah.recipe import load_recipe
 
     path = Path(recipe)
-    run_folder = Path(folder or Path("runs") / path.stem)
+    home = Path(folder or Path("runs") / path.stem)
     begin = Path(branch) if branch else None
-    return pipeline.run(load_recipe(path, overrides), run_folder, only, restart, branch=begin)
+    return pipeline.run(load_recipe(path, overrides), home, only, restart, branch=begin, is_profiled=profile)
 
 
 def new_model(vocab_size: int, seed: int = 1, **settings: Any) -> "CausalLM":

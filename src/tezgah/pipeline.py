@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,17 +62,19 @@ def run(
     restart: bool = False,
     stations: Stations | None = None,
     branch: Path | None = None,
+    is_profiled: bool = False,
 ) -> RunResult:
     """Bring `folder` up to date with `recipe`, or one stage of it.
 
     `restart` begins training anew, whatever there is of it, or makes the stage named by `only`
     once more. Earlier training is never deleted: it moves to `previous/`. With `branch`, a checkpoint
-    of another run, training begins where that stands. Raises InputError before
-    anything is touched when the recipe does not fit an unfinished training.
+    of another run, training begins where that stands. `is_profiled` writes `profile/`, where a step's
+    time goes. Raises InputError before anything is touched when the recipe does not fit an unfinished
+    training, or nothing of it is left to profile.
     """
     if only is not None and only not in STAGES:
         raise InputError(f"--only {only}: no such stage. The stages are {', '.join(STAGES)}.")
-    stations = stations or real_stations()
+    stations = stations or real_stations(is_profiled)
     with crew(recipe.train) as members:
         if not members.is_first:
             members.follow(lambda: _train_along(recipe, folder, stations))
@@ -80,7 +83,13 @@ def run(
         with locked(folder):
             if branch is not None:
                 begin_branch(branch, recipe, folder, planned["train"])
-            return _Run(recipe, folder, planned, only, restart, stations, members).run()
+            due = _Run(recipe, folder, planned, only, restart, stations, members)
+            if is_profiled and not due.trains():
+                raise InputError(
+                    f"{folder}: --profile watches training, and there is no step left to train. "
+                    "Give it a larger budget, --restart, or another --run."
+                )
+            return due.run()
 
 
 def _train_along(recipe: Recipe, folder: Path, stations: Stations) -> None:
@@ -90,8 +99,8 @@ def _train_along(recipe: Recipe, folder: Path, stations: Stations) -> None:
     stations.train(recipe, folder, training.fingerprint)
 
 
-def real_stations() -> Stations:
-    """The rooms' own work."""
+def real_stations(is_profiled: bool = False) -> Stations:
+    """The rooms' own work; with `is_profiled`, steps of the training are profiled."""
     from tezgah import stations
 
     def report(folder: Path) -> None:
@@ -100,7 +109,8 @@ def real_stations() -> Stations:
         write_report(folder, has_outdated_evaluation(folder))
 
     folders = {"corpus": stations.make_corpus, "tokenizer": stations.make_tokenizer, "tokens": stations.make_tokens}
-    return Stations(folders, stations.train_model, stations.evaluate_model, report, stations.check_start)
+    train = partial(stations.train_model, is_profiled=is_profiled)
+    return Stations(folders, train, stations.evaluate_model, report, stations.check_start)
 
 
 class _Run:
@@ -141,6 +151,10 @@ class _Run:
         if (self.folder / "evaluation.json").is_file() and not has_outdated_evaluation(self.folder):
             self.result.evaluation = read_json(self.folder / "evaluation.json")
         return self.result
+
+    def trains(self) -> bool:
+        """Whether there is training to do."""
+        return self.only in (None, "train") and self._is_due("train")
 
     def _do(self, stage: str) -> None:
         if not self._is_due(stage):

@@ -81,13 +81,13 @@ def make_tokens(recipe: Recipe, run: Path, folder: Path) -> None:
     build_tokens(run / "corpus", Tokenizer.load(run / "tokenizer"), recipe.tokens, folder)
 
 
-def train_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, float]:
+def train_model(recipe: Recipe, run: Path, fingerprint: str, is_profiled: bool = False) -> dict[str, float]:
     """Train a model, or go on training, to the budget's end; what was reached, in every unit of a budget."""
     from tezgah.tokenizer.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(run / "tokenizer")
     model = model_to_train(recipe, run, tokenizer.vocab_size)
-    result, sequences_in_epoch = train_on(model, tokenizer, recipe, run, fingerprint)
+    result, sequences_in_epoch = train_on(model, tokenizer, recipe, run, fingerprint, is_profiled)
     sequences = result.steps * recipe.train.batch_size
     return {
         "steps": result.steps,
@@ -132,7 +132,7 @@ def check_start(recipe: Recipe, run: Path) -> None:
 
 
 def train_on(
-    model: "CausalLM", tokenizer: "Tokenizer", recipe: Recipe, run: Path, fingerprint: str
+    model: "CausalLM", tokenizer: "Tokenizer", recipe: Recipe, run: Path, fingerprint: str, is_profiled: bool = False
 ) -> "tuple[TrainResult, int]":
     """Train `model` in place on the tokens in `run`. Returns the result and the sequences in an epoch."""
     from tezgah.tokens.sequences import Sequences
@@ -149,7 +149,7 @@ def train_on(
         separator_id=tokenizer.separator_id,
     )
     callbacks = _callbacks(recipe, tokenizer, streams["validation"], context_length)
-    return train(model, data, recipe.train, run, fingerprint, callbacks), len(data.train)
+    return train(model, data, recipe.train, run, fingerprint, callbacks, is_profiled), len(data.train)
 
 
 def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any]:

@@ -41,6 +41,9 @@ class RunFlags(Plain, frozen=True):
     branch: Annotated[
         str, Meta(description="begin at a checkpoint of another run, before its decay, and go on to this one's end")
     ] = ""
+    profile: Annotated[
+        bool, Meta(description="profile a few steps of the training: a trace, and a table of where their time goes")
+    ] = False
 
 
 class GenerateFlags(Plain, frozen=True):
@@ -95,7 +98,9 @@ def run(operands: list[str], flags: RunFlags, overrides: dict[str, str]) -> Answ
     """Run a recipe."""
     from tezgah import api
 
-    return _told(api.run(operands[0], flags.run or None, flags.only, flags.restart, overrides, flags.branch or None))
+    only, restart, branch, profile = flags.only, flags.restart, flags.branch or None, flags.profile
+    result = api.run(operands[0], flags.run or None, only, restart, overrides, branch, profile)
+    return _told(result, result.folder / "profile" if flags.profile else None)
 
 
 def generate(operands: list[str], flags: GenerateFlags) -> Answer:
@@ -140,11 +145,14 @@ def report(operands: list[str], flags: Plain) -> Answer:
     return Answer(f"{run / 'report.html'}\n{run / 'curves.png'}", {"report": str(run / "report.html")})
 
 
-def _told(result: "RunResult") -> Answer:
-    """What a run came to: bits per byte beside the compressors, and what to do next."""
+def _told(result: "RunResult", profile: Path | None) -> Answer:
+    """What a run came to: where a step's time goes, bits per byte beside the compressors, and what to do next."""
     evaluation = result.evaluation
     value = {"run": str(result.folder), "made": result.made, "evaluation": evaluation}
     lines = []
+    if profile and profile.is_dir():  # only the first process writes one
+        lines += [(profile / "step.md").read_text(encoding="utf-8")]
+        value["profile"] = str(profile)
     if evaluation:
         marks = {"this model": evaluation["bits_per_byte"], **evaluation["baselines"]}
         lines += ["held-out bits per byte", *(f"  {name:<12}{number:.4f}" for name, number in marks.items())]

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.autograd.profiler import record_function
 
 from tezgah.console import Progress, progress, say, warn
-from tezgah.errors import InputError
+from tezgah.errors import Diverged, InputError
 from tezgah.files import atomic_folder, write_json
 from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import save_model
@@ -32,11 +33,12 @@ from tezgah.training.journal import Journal
 from tezgah.training.metrics import read_metrics
 from tezgah.training.place import Place, choose_place, matrix_rate
 from tezgah.training.planning import plan_training
+from tezgah.training.profile import READ, naming_kernels, profiled
 from tezgah.training.readings import loss_readings
 from tezgah.training.settings import TrainSettings
 from tezgah.training.signals import StopWish, stop_wish
 from tezgah.training.space import with_space
-from tezgah.training.step import Divergence, Stepper
+from tezgah.training.step import Stepper
 from tezgah.training.view import View
 from tezgah.training.world import World, begin, end, join_world
 
@@ -72,21 +74,28 @@ class Data:
 
 
 def train(
-    model: CausalLM, data: Data, settings: TrainSettings, run: Path, fingerprint: str, callbacks: Callbacks
+    model: CausalLM,
+    data: Data,
+    settings: TrainSettings,
+    run: Path,
+    fingerprint: str,
+    callbacks: Callbacks,
+    is_profiled: bool = False,
 ) -> TrainResult:
     """Train `model` in place, from the newest checkpoint in `run` if there is one, to the budget's end.
 
     Writes `metrics.jsonl`, `checkpoints/` and at the end `model/`. `fingerprint` names everything
-    the weights depend on; a checkpoint of another one is refused. Raises InputError for settings
-    or data that cannot work, or when the loss stops being a number; KeyboardInterrupt, after
-    saving, when asked to stop.
+    the weights depend on; a checkpoint of another one is refused. With `is_profiled` some steps
+    are profiled into `profile/`. Raises InputError for settings or data that cannot work, Diverged
+    when the loss stops being a number; KeyboardInterrupt, after saving, when asked to stop.
     """
     world = join_world()
     place = choose_place(settings, world.local_rank)
     begun = begin(world, place)
     try:
-        with stop_wish() as wish:
-            result = Trainer(model, data, settings, run, fingerprint, callbacks, world, place).train(wish)
+        with stop_wish() as wish, naming_kernels(is_profiled and place.compiled):
+            trainer = Trainer(model, data, settings, run, fingerprint, callbacks, world, place)
+            result = trainer.train(wish, run / "profile" if is_profiled and world.is_first else None)
         world.from_first(0.0)  # nobody leaves while another still needs the group
         return result
     finally:
@@ -126,8 +135,8 @@ class Trainer:
         self.saved = time.perf_counter()  # when the newest checkpoint was written
         self.reading_seconds = 0.0  # of the reading that was timed
 
-    def train(self, wish: StopWish) -> TrainResult:
-        """From the checkpoint's step, or the reading before the first, to the last."""
+    def train(self, wish: StopWish, profile: Path | None) -> TrainResult:
+        """From the checkpoint's step, or the reading before the first, to the last; a profile goes into `profile`."""
         self.wish = wish
         step = self.state.step if self.state else 0
         self._check_state()
@@ -146,7 +155,8 @@ class Trainer:
         rows = read_metrics(self.run) if journal else []
         best = Best(self.run, self.fingerprint, rows) if journal else None
         self.view = View(rows, self.place)
-        with self._bar(step, steps) as bar:
+        profiling = profiled(profile, step, self.plan, self.stepper.batch_tokens, rate, self.place)
+        with self._bar(step, steps) as bar, profiling as stepped:
             while step < steps:
                 step += 1
                 row = self.step(step, steps)
@@ -158,6 +168,7 @@ class Trainer:
                 if journal and (step == steps or stop or over or self._checkpoint_due(step)):
                     journal.sync()
                     self._write(partial(self._save, step, steps))
+                stepped()
                 if over:
                     break
                 if stop and step < steps:
@@ -187,6 +198,7 @@ class Trainer:
             )
         return over
 
+    @record_function(READ)
     def _record(self, journal: Journal, bar: Progress, row: dict[str, Any], rate: float) -> None:
         """Add a step's row, with a reading and samples where they are due, and move the bar."""
         step, settings, last = row["step"], self.settings, row["step"] == self.plan.steps
@@ -207,7 +219,7 @@ class Trainer:
         start = time.perf_counter()
         try:
             figures = self.stepper.step(step, steps)
-        except Divergence as error:
+        except Diverged as error:
             self._keep_batch(error)
             raise
         except RuntimeError as error:
@@ -223,7 +235,7 @@ class Trainer:
             "tokens_per_second": tokens / (time.perf_counter() - start),
         }
 
-    def _keep_batch(self, error: Divergence) -> None:
+    def _keep_batch(self, error: Diverged) -> None:
         """Leave what the model diverged on in the run folder, for those who look for the reason."""
         if self.world.is_first:
             indices = self.stepper.indices(error.step)
@@ -287,6 +299,7 @@ class Trainer:
         minutes = (time.perf_counter() - self.saved) / 60
         return 0 < settings.checkpoint_minutes <= minutes
 
+    @record_function(READ)
     def _save(self, step: int, steps: int) -> None:
         state = TrainingState(
             step=step,

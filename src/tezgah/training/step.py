@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.autograd.profiler import record_function
 from torch.nn.parallel import DistributedDataParallel
 
-from tezgah.errors import InputError
+from tezgah.errors import Diverged
 from tezgah.models.causal import CausalLM
 from tezgah.nn.cross_entropy import SoftmaxSlope
 from tezgah.seeds import named_seed
@@ -18,22 +19,12 @@ from tezgah.tokens.sequences import Sequences
 from tezgah.training.budget import measure_step
 from tezgah.training.optimizer import build_optimizer
 from tezgah.training.place import Place
+from tezgah.training.profile import CLIP, DATA
 from tezgah.training.schedule import learning_rate_factor
 from tezgah.training.settings import TrainSettings
 from tezgah.training.world import World, parallel
 
 MOST_SKIPPED = 10  # steps in a row
-
-
-class Divergence(InputError):
-    """Training came to a loss or a gradient that is no number."""
-
-    def __init__(self, step: int, loss: float, norm: float) -> None:
-        super().__init__(
-            f"[train] the loss is {loss} and the gradient's norm {norm} at step {step:,}: training has diverged. "
-            f"Lower learning_rate (and muon_learning_rate); checkpoints up to here are whole."
-        )
-        self.step, self.loss, self.norm = step, loss, norm
 
 
 class Stepper:
@@ -53,7 +44,7 @@ class Stepper:
     def step(self, step: int, steps: int) -> dict[str, Any]:
         """Indices, ids, loss, gradients, clip, update. Returns the loss, the learning rate and the gradient's norm.
 
-        Raises Divergence when the loss or the norm is no number; the weights are then those of the step before.
+        Raises Diverged when the loss or the norm is no number; the weights are then those of the step before.
         Where such steps are to be skipped, the figures say so instead.
         """
         factor = learning_rate_factor(step, steps, self.settings)
@@ -66,7 +57,7 @@ class Stepper:
             self.optimizer.zero_grad(set_to_none=True)
             self.skipped += 1
             if self.settings.on_divergence == "stop" or self.skipped == MOST_SKIPPED:
-                raise Divergence(step, loss, norm)
+                raise Diverged(step, loss, norm)
             return {"learning_rate": rate, "skipped": True}
         self.skipped = 0
         self.optimizer.step()
@@ -86,7 +77,8 @@ class Stepper:
         passes = indices.reshape(-1, self.settings.micro_batch_size or len(indices))
         total = torch.zeros((), device=self.place.device)
         for number, part in enumerate(passes):
-            ids, targets = self.place.tensors(*self.sequences.batch(part))  # (batch, time)
+            with record_function(DATA):
+                ids, targets = self.place.tensors(*self.sequences.batch(part))  # (batch, time)
             with self._synchronized(number == len(passes) - 1):
                 with self.place.precision():
                     loss = self.loss(ids, targets) / self.batch_tokens
@@ -100,6 +92,7 @@ class Stepper:
             return self.loss.no_sync()
         return nullcontext()
 
+    @record_function(CLIP)
     def _clip(self) -> float:
         """The gradient's norm; it is scaled down where it exceeds the limit."""
         gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
