@@ -103,7 +103,7 @@ def decide(run: Path, recipe: Recipe, stamp: Stamp) -> Literal["done", "go on", 
         return "go on" if has_checkpoint(run) else "anew"  # they may have been deleted to save space
     if finished:
         return "anew"
-    named = _named(changes(training, recipe, stamp))
+    named = some_of(changes(training, recipe, stamp))
     raise InputError(
         f"{run}: its training has not finished, and the recipe has changed: {named}. "
         "Change it back, add --restart to begin anew, or name another folder with --run."
@@ -114,7 +114,7 @@ def changes(training: Training, recipe: Recipe, stamp: Stamp) -> list[str]:
     """What is different from what a training was told, `[train] seed 1 → 2`, one entry a field."""
     old, new = by_key(training.recipe), by_key(recipe_tables(recipe))
     changed = [key for key in {**recipe_fields(), **old} if old.get(key) != new.get(key)]
-    found = [_change(key, old.get(key), new.get(key)) for key in changed if matters_to_training(key, recipe)]
+    found = [change(key, old.get(key), new.get(key)) for key in changed if matters_to_training(key, recipe)]
     old_budget, new_budget = _budget(training), _budget_of(recipe)
     if old_budget != new_budget:
         found.append(f"[train] {old_budget[0]} = {old_budget[1]} → {new_budget[0]} = {new_budget[1]}")
@@ -189,11 +189,21 @@ def _is_larger(budget: tuple[str, float], training: Training) -> bool:
     return training.reached is not None and value > training.reached[unit]
 
 
-def _change(key: str, old: Any, new: Any) -> str:
+def change(key: str, old: Any, new: Any) -> str:
+    """A field's change as an error tells it.
+
+    >>> change("train.seed", 1, 2)
+    '[train] seed 1 → 2'
+    """
     table, name = key.split(".")
     return f"[{table}] {name} {shown(old)} → {shown(new)}"
 
 
-def _named(found: list[str], most: int = 6) -> str:
+def some_of(found: list[str], most: int = 6) -> str:
+    """The first of some words, and how many more there are.
+
+    >>> some_of(["a", "b", "c"], most=2)
+    'a, b, and 1 more'
+    """
     more = f", and {len(found) - most} more" if len(found) > most else ""
     return ", ".join(found[:most]) + more

@@ -83,7 +83,8 @@ def _overview(shown: Mapping[str, Verb]) -> str:
 
 
 def _mend(words: list[str]) -> str:
-    return " The same command goes on from here." if words[:1] == ["run"] or words[:2] == ["tokenizer", "train"] else ""
+    goes_on = words[:1] in (["run"], ["sweep"]) or words[:2] == ["tokenizer", "train"]
+    return " The same command goes on from here." if goes_on else ""
 
 
 def _stop(number: int, frame: object) -> NoReturn:

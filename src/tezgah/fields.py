@@ -64,6 +64,7 @@ class Field:
     default: Any
     description: str
     is_one_text: bool  # as a flag it is one text, commas and all; several are given as a list
+    repeats: str = ""  # what help shows after a flag that may be given several times; empty where the last one counts
 
     @property
     def key(self) -> str:
@@ -97,6 +98,7 @@ def fields_of(settings: type[Settings], table: str = "") -> tuple[Field, ...]:
             info.default,
             description=" ".join(meta.description for meta in _notes(info.type) if meta.description),
             is_one_text=any((meta.extra or {}).get("commas") is False for meta in _notes(info.type)),
+            repeats="".join((meta.extra or {}).get("repeats", "") for meta in _notes(info.type)),
         )
         for info in msgspec.structs.fields(settings)
     )

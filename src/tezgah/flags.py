@@ -4,6 +4,7 @@
 are the same in a name, `--flag=VALUE` is the same as two words, and after `--` all are operands.
 """
 
+import json
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,9 @@ class Usage:
 
 
 def read_arguments(usage: Usage, arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The operands, and the flags given as texts by key; the last one counts where a flag is repeated.
+    """The operands, and the flags given as texts by key.
+
+    The last one counts where a flag is repeated, unless it may be: then all are one list, as JSON has it.
 
     >>> usage = Usage("show", "", ("RUN…",), ())
     >>> read_arguments(usage, ["a", "--", "-b"])
@@ -48,7 +51,8 @@ def read_arguments(usage: Usage, arguments: Sequence[str]) -> tuple[list[str], d
             key = flag.lstrip("-").replace("-", "_")
             if key not in known or flag.startswith("--") != (len(key) > 1):
                 raise InputError(f"`{usage.verb}` has no flag {flag}.{_near(flag, usage.flags)}")
-            given[key] = value if equals else "true" if is_switch(known[key]) else _next(words, flag, known[key])
+            text = value if equals else "true" if is_switch(known[key]) else _next(words, flag, known[key])
+            given[key] = _one_more(given.get(key, "[]"), text) if known[key].repeats else text
     _check_operands(usage, operands)
     return operands, given
 
@@ -82,7 +86,7 @@ def is_switch(field: Field) -> bool:
 
 
 def _flag_lines(field: Field, width: int) -> list[str]:
-    value = "" if is_switch(field) else " " + "|".join(kind.placeholder for kind in field.kinds)
+    value = "" if is_switch(field) else " " + (field.repeats or "|".join(kind.placeholder for kind in field.kinds))
     default = (
         "" if is_switch(field) or field.default in (None, "", ()) else f" [{shown(field.default)}]".replace('"', "")
     )
@@ -91,10 +95,19 @@ def _flag_lines(field: Field, width: int) -> list[str]:
     return [head, *body]
 
 
+def _one_more(texts: str, text: str) -> str:
+    """A JSON list with a text more.
+
+    >>> _one_more('["a"]', "b=1,2")
+    '["a", "b=1,2"]'
+    """
+    return json.dumps([*json.loads(texts), text], ensure_ascii=False)
+
+
 def _next(words: Iterator[str], flag: str, field: Field) -> str:
     value = next(words, None)
     if value is None or value.startswith("--"):
-        raise InputError(f"{flag} needs a value: {field.words}.")
+        raise InputError(f"{flag} needs a value: {field.repeats or field.words}.")
     return value
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from tezgah.console import say
-from tezgah.errors import InputError
+from tezgah.errors import FolderInUse
 from tezgah.files import beside, is_running, remove_all_leftovers, writing_to
 
 HEARTBEAT_SECONDS = 10.0
@@ -30,7 +30,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     The lock is the system's own (flock) on `folder/.lock`, so it ends with its process, however
     that ends. Network disks may not carry it to other machines: there the file names host and
-    process, and its time of change is a heartbeat. Raises InputError when the folder is in use.
+    process, and its time of change is a heartbeat. Raises FolderInUse when it is in use.
     """
     path = folder / ".lock"
     with writing_to(folder):
@@ -58,9 +58,9 @@ def _take(descriptor: int, path: Path) -> None:
     holder = _read_holder(descriptor)
     who = f"process {holder.process} on {holder.host}" if holder else "process unknown"
     if taken is False:
-        raise InputError(f"{path.parent}: in use by another run ({who}). Wait for its end, or choose another folder.")
+        raise FolderInUse(f"{path.parent}: in use by another run ({who}). Wait for its end, or choose another folder.")
     if holder and _is_held_elsewhere(holder, path, taken):
-        raise InputError(
+        raise FolderInUse(
             f"{path.parent}: in use by another run ({who}). Wait for its end, or choose another folder; "
             f"if it was killed, its lock is free {SILENT_SECONDS:.0f} s later."
         )

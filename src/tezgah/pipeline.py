@@ -92,6 +92,13 @@ def run(
             return due.run()
 
 
+def is_up_to_date(recipe: Recipe, folder: Path) -> bool:
+    """Whether a run has nothing left to do. Raises InputError where the recipe does not fit its training."""
+    planned = stamps(recipe, folder)
+    run = _Run(recipe, folder, planned, None, False, real_stations(), Crew(True, lambda word: word))
+    return not run.is_anything_due()
+
+
 def _train_along(recipe: Recipe, folder: Path, stations: Stations) -> None:
     """The part of a process that is not the first."""
     training = read_training(folder)
@@ -137,7 +144,7 @@ class _Run:
         wanted = STAGES if self.only is None else (self.only,)
         if self.only:
             self._check_before(self.only)
-        if not any(self._is_due(stage) for stage in wanted):
+        if not self.is_anything_due():
             for stage in wanted:
                 say(f"{stage}: up to date")
         else:
@@ -151,6 +158,10 @@ class _Run:
         if (self.folder / "evaluation.json").is_file() and not has_outdated_evaluation(self.folder):
             self.result.evaluation = read_json(self.folder / "evaluation.json")
         return self.result
+
+    def is_anything_due(self) -> bool:
+        """Whether one of the stages wanted has work to do."""
+        return any(self._is_due(stage) for stage in (STAGES if self.only is None else (self.only,)))
 
     def trains(self) -> bool:
         """Whether there is training to do."""

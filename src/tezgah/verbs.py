@@ -16,6 +16,7 @@ from tezgah.import_verbs import IMPORT_VERBS
 from tezgah.inspect_verb import INSPECT
 from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Share
 from tezgah.stages import Stage
+from tezgah.sweep_verb import SWEEP
 from tezgah.tokenizer_verbs import TOKENIZER_VERBS
 
 if TYPE_CHECKING:
@@ -219,6 +220,7 @@ VERBS: dict[str, Verb] = {
         "unset. A budget (steps, tokens, epochs, minutes) given here replaces the recipe's.",
         takes_recipe_fields=True,
     ),
+    "sweep": SWEEP,
     **TOKENIZER_VERBS,
     "inspect": INSPECT,
     "generate": Verb(
