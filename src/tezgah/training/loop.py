@@ -25,8 +25,7 @@ from tezgah.models.checkpoint import save_model
 from tezgah.models.cost import flops_per_token
 from tezgah.nn.modes import evaluating
 from tezgah.seeds import named_seed
-from tezgah.tokens.order import sequence_indices
-from tezgah.tokens.sequences import Sequences
+from tezgah.tokens.sequences import Sequences, TrainingSequences
 from tezgah.training.allocator import keep_freed_memory
 from tezgah.training.budget import Plan, Rates, budget_steps, measure_step, plan_minutes, plan_of, read_rates
 from tezgah.training.checkpoint import TrainingState, resume, save_checkpoint
@@ -66,7 +65,7 @@ class Callbacks:
 class Data:
     """Both splits as sequences, and the id that separates their documents."""
 
-    train: Sequences
+    train: TrainingSequences
     validation: Sequences
     separator_id: int
 
@@ -110,7 +109,7 @@ class Trainer:
     ) -> None:
         self.data, self.settings, self.run, self.fingerprint = data, settings, run, fingerprint
         self.callbacks, self.world, self.place = callbacks, world, place
-        check_before_training(model.config, data.train, settings, world, place)
+        check_before_training(model.config, data.train.sample, settings, world, place)
         if place.device.type == "cpu":
             keep_freed_memory()
         self.model = model.to(place.device).train()
@@ -192,7 +191,7 @@ class Trainer:
         return {
             "step": step,
             "tokens": step * self.batch_tokens,
-            "epoch": step * settings.batch_size / len(self.data.train),
+            "epoch": self.data.train.epochs(step * settings.batch_size),
             "seconds": self._seconds(),
             "loss": loss,
             "learning_rate": settings.learning_rate * factor,
@@ -204,13 +203,13 @@ class Trainer:
         """Accumulate the gradient of the mean loss over this step's batch tokens; returns that loss."""
         share = self.settings.batch_size // self.world.size  # sequences of this process
         first = (step - 1) * self.settings.batch_size + self.world.rank * share
-        indices = sequence_indices(self.settings.seed, len(self.data.train), first, share)
+        taken = self.data.train.take(self.settings.seed, first, share)  # each (share, time)
         torch.manual_seed(named_seed(self.settings.seed, f"dropout of rank {self.world.rank}", step))
-        passes = indices.reshape(-1, self.settings.micro_batch_size or share)
+        size = self.settings.micro_batch_size or share
         total = torch.zeros((), device=self.place.device)
-        for number, part in enumerate(passes):
-            ids, targets = self.place.tensors(*self.data.train.batch(part))  # (batch, time)
-            with self._synchronized(number == len(passes) - 1):
+        for start in range(0, share, size):
+            ids, targets = self.place.tensors(*(each[start : start + size] for each in taken))  # (batch, time)
+            with self._synchronized(start + size == share):
                 with self.place.precision():
                     loss = self.loss(ids, targets) / self.batch_tokens
                 (loss * self.world.size).backward()  # processes' gradients are averaged
@@ -234,7 +233,7 @@ class Trainer:
 
     def _reading(self, with_samples: bool) -> dict[str, Any]:
         with evaluating(self.model):
-            row = loss_readings(self.model, self.data.train, self.data.validation, self.settings, self.place)
+            row = loss_readings(self.model, self.data.train.sample, self.data.validation, self.settings, self.place)
             row |= self.callbacks.reading(self.model, self.place)
         return row | ({"samples": self._samples()} if with_samples else {})
 
@@ -251,7 +250,7 @@ class Trainer:
     def _plan(self) -> Plan:
         """The budget as a number of steps; minutes are turned into them once, before step 1."""
         settings = self.settings
-        steps = budget_steps(settings, len(self.data.train), self.model.config.context_length)
+        steps = budget_steps(settings, self.data.train.in_epoch or 0, self.model.config.context_length)
         if steps is not None:
             return plan_of(steps, settings.validation_steps)
         plan = Plan(0, 1)  # told by the first process; only that one takes readings
