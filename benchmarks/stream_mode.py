@@ -5,7 +5,7 @@
 Compressed JSON Lines of each size are synthesized from real lines of Python code. For each a process
 of its own does all that a run does before and beside training: the sample, a tokenizer of it, its tokens,
 and then every batch of one epoch is drawn, without training on it. Another begins in the middle
-by the first one's marks. Memory is the most that a process held in RAM, disk what is in its run folder.
+by the first one's marks. Memory is the most that the first process held in RAM, all stages included.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def draw(source: Path, run: Path, context_length: int) -> dict[str, Any]:
     """Every batch of one epoch; what this process measures of itself."""
     begun = time.perf_counter()
     sequences = prepare(source, run, context_length)
-    before, started = time.perf_counter() - begun, time.perf_counter()
+    before, started, peak_before = time.perf_counter() - begun, time.perf_counter(), peak_bytes()
     first = 0
     while sequences.in_epoch is None or first + BATCH <= sequences.in_epoch:
         sequences.take(1, first, BATCH)
@@ -108,6 +108,7 @@ def draw(source: Path, run: Path, context_length: int) -> dict[str, Any]:
         "sequences": state["sequences"],
         "text_bytes": state["reached"]["bytes"],
         "characters_per_token": state["characters_per_token"],
+        "peak_bytes_before": peak_before,
         "peak_bytes": peak_bytes(),
         "disk_bytes": sum(path.stat().st_size for path in run.rglob("*") if path.is_file()),
         "written_bytes": written_bytes(),
@@ -174,6 +175,7 @@ def table(results: list[dict[str, Any]]) -> str:
             f"{each['tokens'] / 1e6:,.0f} M",
             f"{each['peak_bytes'] / 1e6:,.0f} MB",
             f"{each['disk_bytes'] / 1e6:,.1f} MB",
+            f"{(each['written_bytes'] or 0) / 1e6:,.1f} MB",
             f"{each['tokens'] / each['seconds']:,.0f}",
             f"{each['text_bytes'] / each['seconds'] / 1e6:,.0f}",
             f"{each['resume']['seconds_by_marks']:,.1f} s by marks, {each['resume']['seconds_without']:,.1f} s without",

@@ -183,14 +183,13 @@ def test_the_order_is_a_function_of_the_numbers_alone(home: Home):
         each.close()
 
 
-def test_going_back_begins_anew_and_the_same_again_costs_nothing(home: Home):
+def test_going_back_begins_anew(home: Home):
     streamed = home.streamed()
     first = streamed.take(1, 0, 4)
     later = rows(streamed.take(1, 60, 4))
     assert home.passed_over == [0]
     assert rows(streamed.take(1, 0, 4)) == rows(first)
     assert home.passed_over == [0, 0]
-    assert streamed.take(1, 0, 4) is streamed.take(1, 0, 4)
     assert rows(streamed.take(1, 60, 4)) == later
     streamed.close()
 

@@ -68,8 +68,6 @@ class StreamedSequences:
         self._ahead: Ahead[Buffer] | None = None
         self._current: Buffer | None = None
         self._shares: deque[tuple[int, float]] = deque(maxlen=FAR)  # ends and shares of the first epoch's last buffers
-        self._asked: tuple[int | None, int, int] | None = None
-        self._taken: Batch | None = None
 
     @property
     def in_epoch(self) -> int | None:
@@ -78,7 +76,7 @@ class StreamedSequences:
 
     def epochs(self, count: int) -> float:
         """How many epochs the `count` sequences that were seen make; in the first, by the files' bytes."""
-        for end, share in self._shares:
+        for end, share in tuple(self._shares):  # another thread may take the next ones
             if count <= end:
                 return share
         return count / self.in_epoch if self.in_epoch else 0.0
@@ -86,22 +84,9 @@ class StreamedSequences:
     def take(self, seed: int | None, first: int, count: int) -> Batch:
         """The first-th to (first + count - 1)-th sequence seen: ids and targets, each (count, time).
 
-        In source order where `seed` is None. The same may be asked for again at no cost; asking for an
-        earlier one begins the reading anew. Raises InputError for what is wrong with the sources.
+        In source order where `seed` is None. Asking for what lies before the buffer in use begins the
+        reading anew. Raises InputError for what is wrong with the sources.
         """
-        if self._taken is None or self._asked != (seed, first, count):
-            self._taken, self._asked = self._gather(seed, first, count), (seed, first, count)
-        return self._taken
-
-    def close(self) -> None:
-        """End the thread that reads ahead, and write down how far the stream was read."""
-        if self._ahead is not None:
-            self._ahead.close()
-            self._progress.write()
-        self._ahead = self._current = None
-        self._shares.clear()
-
-    def _gather(self, seed: int | None, first: int, count: int) -> Batch:
         ids, targets = (np.empty((count, self._context_length), np.int64) for _ in range(2))
         row = 0
         while row < count:
@@ -113,6 +98,14 @@ class StreamedSequences:
                 ids[row], targets[row] = window[:-1], window[1:]
                 row += 1
         return ids, targets
+
+    def close(self) -> None:
+        """End the thread that reads ahead, and write down how far the stream was read."""
+        if self._ahead is not None:
+            self._ahead.close()
+            self._progress.write()
+        self._ahead = self._current = None
+        self._shares.clear()
 
     def _buffer(self, number: int) -> Buffer:
         """The buffer that holds this sequence."""

@@ -8,7 +8,7 @@ loading the weights and the optimizer and going on.
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from tezgah.training.checks import check_before_training, check_initial_loss
 from tezgah.training.journal import Journal
 from tezgah.training.optimizer import build_optimizer
 from tezgah.training.place import Place, choose_place, matrix_rate
+from tezgah.training.prefetch import Prefetch
 from tezgah.training.readings import loss_readings
 from tezgah.training.schedule import learning_rate_factor
 from tezgah.training.settings import TrainSettings
@@ -85,7 +86,9 @@ def train(
     begun = begin(world, place)
     try:
         with stop_wish() as wish:
-            result = Trainer(model, data, settings, run, fingerprint, callbacks, world, place).train(wish)
+            trainer = Trainer(model, data, settings, run, fingerprint, callbacks, world, place)
+            with closing(trainer.batches):
+                result = trainer.train(wish)
         world.from_first(0.0)  # nobody leaves while another still needs the group
         return result
     finally:
@@ -122,6 +125,7 @@ class Trainer:
             for part in model.compiled_parts():
                 part.compile(dynamic=False)
         self.loss = parallel(model, world, place)
+        self.batches = Prefetch(data.train, settings.seed, settings.batch_size, place.device)
         self.batch_tokens = settings.batch_size * model.config.context_length
         self.started = time.perf_counter() - (self.state.seconds if self.state else 0.0)
         self.saved = time.perf_counter()  # when the newest checkpoint was written
@@ -203,12 +207,12 @@ class Trainer:
         """Accumulate the gradient of the mean loss over this step's batch tokens; returns that loss."""
         share = self.settings.batch_size // self.world.size  # sequences of this process
         first = (step - 1) * self.settings.batch_size + self.world.rank * share
-        taken = self.data.train.take(self.settings.seed, first, share)  # each (share, time)
+        taken = self.batches.take(first, share)  # each (share, time)
         torch.manual_seed(named_seed(self.settings.seed, f"dropout of rank {self.world.rank}", step))
         size = self.settings.micro_batch_size or share
         total = torch.zeros((), device=self.place.device)
         for start in range(0, share, size):
-            ids, targets = self.place.tensors(*(each[start : start + size] for each in taken))  # (batch, time)
+            ids, targets = self.place.moved(*(each[start : start + size] for each in taken))  # (batch, time)
             with self._synchronized(start + size == share):
                 with self.place.precision():
                     loss = self.loss(ids, targets) / self.batch_tokens
