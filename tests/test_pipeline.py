@@ -136,7 +136,7 @@ def test_the_run_folder_says_how_it_was_made(bench: Bench) -> None:
 
 # What a change of each table's fields redoes, with what follows; display settings and budgets redo nothing.
 REDONE = {"corpus": ALL[:4], "tokenizer": ALL[1:4], "tokens": ALL[2:4], "model": ["train"], "train": ["train"]}
-REDONE |= {"tokens.mode": ALL[:4], "tokens.stride": ["train"]}
+REDONE |= {"tokens.mode": ALL[:4], "tokens.documents": ["train"], "tokens.stride": ["train"]}
 OTHER: dict[str, Any] = {
     "corpus.on_error": "skip",
     "corpus.split": "hash",
@@ -145,7 +145,7 @@ OTHER: dict[str, Any] = {
     "tokenizer.normalize": "nfc",
     "tokenizer.path": __file__,
 }
-OTHER |= {"tokens.mode": "stream"}
+OTHER |= {"tokens.mode": "stream", "tokens.documents": "separate"}
 OTHER |= {"model.shape": "gpt2", "model.size": "tiny", "model.tied": True, "train.optimizer": "adamw"}
 OTHER |= {"train.schedule": "cosine", "train.device": "cpu", "train.precision": "fp32"}
 OTHER |= {"corpus.include": ["*.txt"], "corpus.keep_columns": ["x"], "corpus.split_key": "x", "corpus.text_column": "x"}

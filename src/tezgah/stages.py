@@ -95,7 +95,7 @@ def matters(key: str, stage: str, recipe: Recipe) -> bool:
     if stage == "corpus" and key == "tokens.mode":
         return True
     if stage == "train":
-        return table in ("model", "train") or key == "tokens.stride"
+        return table in ("model", "train") or key in ("tokens.stride", "tokens.documents")
     return table == stage
 
 

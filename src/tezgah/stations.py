@@ -155,7 +155,8 @@ def train_on(
     validation = Sequences(held_out, context_length, stride, recipe.tokens.keep_short)
     callbacks = _callbacks(recipe, tokenizer, held_out, context_length)
     with _training_sequences(stored, tokenizer, recipe, run, fingerprint) as sequences:
-        data = Data(train=sequences, validation=validation, separator_id=tokenizer.separator_id)
+        separately = recipe.tokens.documents == "separate"
+        data = Data(sequences, validation, tokenizer.separator_id, reads_separately=separately)
         result = train(model, data, recipe.train, run, fingerprint, callbacks)
         return result, sequences.epochs(result.steps * recipe.train.batch_size)
 

@@ -64,11 +64,17 @@ class Callbacks:
 
 @dataclass(frozen=True)
 class Data:
-    """Both splits as sequences, and the id that separates their documents."""
+    """Both splits as sequences, and the id that separates their documents, each read by itself or not."""
 
     train: TrainingSequences
     validation: Sequences
     separator_id: int
+    reads_separately: bool = False
+
+    @property
+    def boundary_id(self) -> int | None:
+        """The id at which another document begins; None where documents are read on as one text."""
+        return self.separator_id if self.reads_separately else None
 
 
 def train(
@@ -124,7 +130,7 @@ class Trainer:
         if place.compiled:
             for part in model.compiled_parts():
                 part.compile(dynamic=False)
-        self.loss = parallel(model, world, place)
+        self.loss = parallel(model, world, place, data.boundary_id)
         self.batches = Prefetch(data.train, settings.seed, settings.batch_size, place.device)
         self.batch_tokens = settings.batch_size * model.config.context_length
         self.started = time.perf_counter() - (self.state.seconds if self.state else 0.0)
@@ -237,7 +243,10 @@ class Trainer:
 
     def _reading(self, with_samples: bool) -> dict[str, Any]:
         with evaluating(self.model):
-            row = loss_readings(self.model, self.data.train.sample, self.data.validation, self.settings, self.place)
+            data = self.data
+            row = loss_readings(
+                self.model, data.train.sample, data.validation, self.settings, self.place, data.boundary_id
+            )
             row |= self.callbacks.reading(self.model, self.place)
         return row | ({"samples": self._samples()} if with_samples else {})
 
