@@ -59,6 +59,8 @@ def recipes(draw: st.DrawFn) -> Any:
     if tables.get("model", {}).get("from"):  # beside it no shape, and no tokenizer trained anew
         tables["model"] = {name: tables["model"][name] for name in BESIDE_FROM if name in tables["model"]}
         tables.pop("tokenizer", None)
+    if budget.name == "epochs" or tables.get("corpus", {}).get("split") == "position":
+        tables.get("tokens", {}).pop("mode", None)  # a stream takes neither
     return make_recipe(tables)
 
 
@@ -125,6 +127,14 @@ REFUSED = {
         "(`tezgah tokenizer extend`)."
     ),
     "[train]\nsteps = 1\nminutes = 2": "[train] steps = 1 and minutes = 2.0 are 2 budgets at once. Keep one of them.",
+    '[tokens]\nmode = "stream"\n[train]\nepochs = 2': (
+        '[train] epochs = 2.0: with [tokens] mode = "stream" the sequences of an epoch are counted only while it is '
+        "read. Set steps, tokens or minutes."
+    ),
+    '[corpus]\nsplit = "position"\n[tokens]\nmode = "stream"\n[train]\nsteps = 2': (
+        '[corpus] split = "position": with [tokens] mode = "stream" documents are held out as they come, by their '
+        'hash. Set it to "hash", or set mode to "stored".'
+    ),
     "[corpus]": "[train] has no budget. Set one of steps, tokens, epochs, minutes.",
 }
 

@@ -68,6 +68,8 @@ def make_recipe(tables: Mapping[str, Any], overrides: Mapping[str, Any] | None =
         table, field = key.split(".")
         values[table][field] = value
     _check_budget({budget: values["train"].get(budget) for budget in BUDGETS}, name)
+    if values["tokens"].get("mode") == "stream":
+        _check_stream(values, name)
     if values["model"].get("from"):
         _check_start(values["model"], values["tokenizer"], name)
         values["model"].setdefault("context_length", None)  # the folder's
@@ -189,6 +191,20 @@ def _check_budget(budgets: dict[str, Any], name: str) -> None:
         raise InputError(f"{name}: [train] {listed} are {len(given)} budgets at once. Keep one of them.")
     if not given:
         raise InputError(f"{name}: [train] has no budget. Set one of {', '.join(BUDGETS)}.")
+
+
+def _check_stream(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
+    """Refuse what cannot be known of a corpus before it has been read to its end."""
+    if (epochs := values["train"].get("epochs")) is not None:
+        raise InputError(
+            f'{name}: [train] epochs = {epochs}: with [tokens] mode = "stream" the sequences of an epoch are counted '
+            "only while it is read. Set steps, tokens or minutes."
+        )
+    if values["corpus"].get("split") == "position":
+        raise InputError(
+            f'{name}: [corpus] split = "position": with [tokens] mode = "stream" documents are held out as they come, '
+            'by their hash. Set it to "hash", or set mode to "stored".'
+        )
 
 
 def _check_start(model: Mapping[str, Any], tokenizer: Mapping[str, Any], name: str) -> None:

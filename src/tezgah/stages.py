@@ -92,8 +92,10 @@ def matters(key: str, stage: str, recipe: Recipe) -> bool:
         return table == "tokenizer" and (name == "path" or not recipe.tokenizer.path)
     if stage == "tokens":
         return key == "tokens.shard_tokens"
+    if stage == "corpus" and key == "tokens.mode":
+        return True
     if stage == "train":
-        return table in ("model", "train") or key == "tokens.stride"
+        return table in ("model", "train") or key in ("tokens.stride", "tokens.documents")
     return table == stage
 
 

@@ -1,7 +1,8 @@
 """What each stage of a run does: which rooms it calls, with what, and what it leaves in its folder."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tezgah.evaluation.bits_per_byte import Indices
     from tezgah.models.causal import CausalLM
     from tezgah.tokenizer.tokenizer import Tokenizer
+    from tezgah.tokens.sequences import Sequences, TrainingSequences
     from tezgah.training.loop import Callbacks, TrainResult
     from tezgah.training.place import Place
 
@@ -27,10 +29,12 @@ MEASURED_DOCUMENTS = 10_000  # held-out documents that a tokenizer is measured o
 
 
 def make_corpus(recipe: Recipe, run: Path, folder: Path) -> None:
-    """Read the sources into `folder`."""
+    """Read the sources into `folder`, or a sample of them where they are a stream."""
     from tezgah.corpus.build import build_corpus
+    from tezgah.corpus.sample import build_sample
 
-    build_corpus(recipe.corpus, folder)
+    build = build_sample if recipe.tokens.mode == "stream" else build_corpus
+    build(recipe.corpus, folder)
 
 
 def make_tokenizer(recipe: Recipe, run: Path, folder: Path) -> None:
@@ -45,7 +49,7 @@ def make_tokenizer(recipe: Recipe, run: Path, folder: Path) -> None:
         if settings.path and recipe.model.from_:
             _compare(tokenizer, recipe.model.from_)
     else:
-        texts = spread_documents(corpus, "train", settings.documents)
+        texts = spread_documents(corpus, training_split(recipe), settings.documents)
         tokenizer = Tokenizer.train(texts, settings.vocab_size, settings.split, settings.algorithm, settings.normalize)
     measures = measure(tokenizer, spread_documents(corpus, "validation", MEASURED_DOCUMENTS))
     tokenizer.save(folder)
@@ -73,6 +77,11 @@ def _compare(tokenizer: "Tokenizer", start: str) -> None:
         )
 
 
+def training_split(recipe: Recipe) -> str:
+    """The name of the stored split to learn from: of a stream that is a sample."""
+    return "sample" if recipe.tokens.mode == "stream" else "train"
+
+
 def make_tokens(recipe: Recipe, run: Path, folder: Path) -> None:
     """Encode every split into shards."""
     from tezgah.tokenizer.tokenizer import Tokenizer
@@ -87,12 +96,11 @@ def train_model(recipe: Recipe, run: Path, fingerprint: str, is_profiled: bool =
 
     tokenizer = Tokenizer.load(run / "tokenizer")
     model = model_to_train(recipe, run, tokenizer.vocab_size)
-    result, sequences_in_epoch = train_on(model, tokenizer, recipe, run, fingerprint, is_profiled)
-    sequences = result.steps * recipe.train.batch_size
+    result, epochs = train_on(model, tokenizer, recipe, run, fingerprint, is_profiled)
     return {
         "steps": result.steps,
-        "tokens": sequences * model.config.context_length,
-        "epochs": sequences / sequences_in_epoch,
+        "tokens": result.steps * recipe.train.batch_size * model.config.context_length,
+        "epochs": epochs,
         "minutes": result.seconds / 60,
     }
 
@@ -133,23 +141,51 @@ def check_start(recipe: Recipe, run: Path) -> None:
 
 def train_on(
     model: "CausalLM", tokenizer: "Tokenizer", recipe: Recipe, run: Path, fingerprint: str, is_profiled: bool = False
-) -> "tuple[TrainResult, int]":
-    """Train `model` in place on the tokens in `run`. Returns the result and the sequences in an epoch."""
+) -> "tuple[TrainResult, float]":
+    """Train `model` in place on the tokens in `run`, or on a stream. Returns the result and the epochs it came to."""
     from tezgah.tokens.sequences import Sequences
     from tezgah.tokens.shards import TokenStream
     from tezgah.training.loop import Data, train
 
-    streams = {split: TokenStream(run / "tokens", split) for split in ("train", "validation")}
-    for stream in streams.values():
+    learned, held_out = (TokenStream(run / "tokens", split) for split in (training_split(recipe), "validation"))
+    for stream in (learned, held_out):
         stream.check_tokenizer(tokenizer.hash)
     context_length, stride = model.config.context_length, recipe.tokens.stride
-    data = Data(
-        train=Sequences(streams["train"], context_length, stride),
-        validation=Sequences(streams["validation"], context_length, stride, recipe.tokens.keep_short),
-        separator_id=tokenizer.separator_id,
-    )
-    callbacks = _callbacks(recipe, tokenizer, streams["validation"], context_length)
-    return train(model, data, recipe.train, run, fingerprint, callbacks, is_profiled), len(data.train)
+    stored = Sequences(learned, context_length, stride)
+    validation = Sequences(held_out, context_length, stride, recipe.tokens.keep_short)
+    callbacks = _callbacks(recipe, tokenizer, held_out, context_length)
+    with _training_sequences(stored, tokenizer, recipe, run, fingerprint) as sequences:
+        separately = recipe.tokens.documents == "separate"
+        data = Data(sequences, validation, tokenizer.separator_id, reads_separately=separately)
+        result = train(model, data, recipe.train, run, fingerprint, callbacks, is_profiled)
+        return result, sequences.epochs(result.steps * recipe.train.batch_size)
+
+
+@contextmanager
+def _training_sequences(
+    stored: "Sequences", tokenizer: "Tokenizer", recipe: Recipe, run: Path, fingerprint: str
+) -> "Iterator[TrainingSequences]":
+    """The stored sequences, or those of a stream, with what was measured of it said at the end."""
+    from tezgah.console import say
+    from tezgah.tokens.progress import StreamProgress
+    from tezgah.tokens.stream import read_pieces
+    from tezgah.tokens.streamed import StreamedSequences
+    from tezgah.training.world import join_world
+
+    if recipe.tokens.mode == "stored":
+        yield stored
+        return
+    is_first = join_world().is_first
+    progress = StreamProgress(run / "checkpoints" / "stream.json", fingerprint, is_first)
+    read = partial(read_pieces, recipe.corpus, tokenizer)
+    with closing(StreamedSequences(read, progress, stored)) as sequences:
+        yield sequences
+    state = progress.state
+    if is_first and state.reached.tokens:
+        say(
+            f"stream: {state.reached.documents:,} documents, {state.reached.tokens:,} tokens read in the first epoch, "
+            f"{state.characters_per_token:.2f} characters and {state.bytes_per_token:.2f} bytes a token"
+        )
 
 
 def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any]:
@@ -172,7 +208,7 @@ def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any
         "format": FORMATS["evaluate"],
         "fingerprint": fingerprint,
         **msgspec.to_builtins(measured),
-        "baselines": baselines(held_out, train=Texts(corpus, "train")),
+        "baselines": baselines(held_out, train=Texts(corpus, training_split(recipe))),
         "reading_baselines": baselines(read),
     }
     write_json(run / "evaluation.json", evaluation)

@@ -52,7 +52,9 @@ def write_tokens(folder: Path) -> None:
     write_index(folder, index)
 
 
-def train(folder: Path, settings: TrainSettings = SETTINGS, fingerprint: str = "a recipe") -> list[dict[str, object]]:
+def train(
+    folder: Path, settings: TrainSettings = SETTINGS, fingerprint: str = "a recipe", reads_separately: bool = False
+) -> list[dict[str, object]]:
     """Train a tiny model in `folder`; the rows of its metrics."""
     if not (folder / "tokens").is_dir():
         write_tokens(folder / "tokens")
@@ -60,7 +62,8 @@ def train(folder: Path, settings: TrainSettings = SETTINGS, fingerprint: str = "
     model = build_model(build_config(ModelSettings(n_layers=2, width=32, n_heads=2, context_length=16), 64), seed=1)
     sequences = Sequences(TokenStream(folder / "tokens", "train"), 16)
     callbacks = loop.Callbacks(lambda model, place: {}, lambda model, place: [], lambda folder: None)
-    loop.train(model, loop.Data(sequences, sequences, 0), settings, folder, fingerprint, callbacks)
+    data = loop.Data(sequences, sequences, 0, reads_separately)
+    loop.train(model, data, settings, folder, fingerprint, callbacks)
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
@@ -86,6 +89,21 @@ def test_training_learns_and_counts(whole):
     assert rows[6]["epoch"] == pytest.approx(6 * 4 / 63)  # 1,011 tokens make 63 sequences of 16 and a target
     assert rows[0]["validation_loss"] == pytest.approx(np.log(64), abs=0.05)
     assert rows[6]["train_eval_loss"] < rows[0]["train_eval_loss"]
+
+
+def test_documents_are_learned_and_measured_separately_where_they_are_to_be(whole, tmp_path):
+    rows = train(tmp_path, msgspec.structs.replace(SETTINGS, validation_batches=100), reads_separately=True)
+    model, sequences = load_model(tmp_path / "model"), Sequences(TokenStream(tmp_path / "tokens", "train"), 16)
+    ids, targets = map(torch.from_numpy, sequences.batch(np.arange(len(sequences))))
+    total = 0.0
+    for row, wanted in zip(ids, targets, strict=True):
+        ends = [*torch.nonzero(row == 0).flatten().tolist(), 16]
+        for start, end in zip([0, *ends], ends, strict=False):
+            if start < end:
+                total += float(model.loss(row[None, start:end], wanted[None, start:end]))
+    assert rows[-1]["validation_loss"] == pytest.approx(total / targets.numel(), rel=1e-5)
+    joined = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert losses(rows)[1:] != losses(joined)[1:]
 
 
 def test_accumulating_passes_gives_the_same_training_to_rounding(whole, tmp_path):
@@ -210,7 +228,7 @@ def test_a_training_that_diverges_stops_before_it_spoils_the_weights(tmp_path):
     for folder in (tmp_path / "checkpoints").glob("step-*"):
         assert all(torch.isfinite(parameter).all() for parameter in load_model(folder).parameters())
     batch = json.loads((tmp_path / "diverged.json").read_text())
-    assert len(batch["sequences"]) == len(batch["ids"]) == SETTINGS.batch_size
+    assert len(batch["ids"]) == SETTINGS.batch_size
     assert batch["loss"] == "nan" or batch["grad_norm"] in ("nan", "inf")
 
 

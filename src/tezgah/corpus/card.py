@@ -44,6 +44,11 @@ def _splits(summary: CorpusSummary) -> str:
         notes.append("Documents are in reading order and the last characters are held out.")
     else:
         notes.append("A document's split depends on its key alone: it does not move when others are added.")
+    if "sample" in summary.splits:
+        notes.append(
+            "The corpus is read as a stream and is not stored: this is a sample of it, from the beginnings of some "
+            "files. Training reads all the rest but what the hash holds out, in the sample or not."
+        )
     held_out = summary.splits["validation"].bytes
     if held_out < NOISY_BYTES:
         notes.append(f"Only {held_out:,} bytes are held out: bits per byte on them is a noisy reading.")

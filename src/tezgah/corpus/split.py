@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tezgah.corpus.cut import text_buffers
 from tezgah.corpus.settings import CorpusSettings
@@ -46,11 +47,26 @@ def split_fractions(keys: pa.Array) -> np.ndarray:
     return (np.frombuffer(bytes(heads), ">u8") >> np.uint64(11)) * 2.0**-53
 
 
+def document_fractions(documents: pa.RecordBatch, settings: CorpusSettings) -> np.ndarray:
+    """Where the split key of each document falls in [0, 1), (rows,); a row without one goes by its text."""
+    text = documents["text"]
+    return split_fractions(pc.coalesce(documents[settings.split_key], text) if settings.split_key else text)
+
+
+def check_ratios(settings: CorpusSettings) -> None:
+    """Raise InputError where a split by hash would leave nothing to train on."""
+    if settings.validation_ratio + settings.test_ratio >= 1:
+        raise InputError(
+            f"corpus.validation_ratio = {settings.validation_ratio} and corpus.test_ratio = {settings.test_ratio} "
+            "leave nothing to train on. Keep their sum below 1."
+        )
+
+
 def plan_split(settings: CorpusSettings, fractions: np.ndarray, characters: np.ndarray, stays: np.ndarray) -> Plan:
     """Decide the split of all rows from their `fractions`, lengths, and whether they stay; all (rows,)."""
     count = int(stays.sum())
     if settings.split != "position":
-        codes = _hash_codes(settings, fractions, stays)
+        codes = hash_codes(settings, fractions, stays)
         empty = _empty_split(settings, codes)
         if settings.split == "hash" and empty:
             raise InputError(
@@ -58,8 +74,7 @@ def plan_split(settings: CorpusSettings, fractions: np.ndarray, characters: np.n
                 'Add documents, or set corpus.split = "position".'
             )
         if settings.split == "hash" or (count >= FEWEST_FOR_HASH and not empty):
-            key = f"the column {settings.split_key}" if settings.split_key else "the text"
-            return Plan("hash", f"by SHA-256 of {key} with a constant seed", codes)
+            return Plan("hash", hash_reason(settings), codes)
         why = f"{count:,} documents are too few to hold some out by hash (fewer than {FEWEST_FOR_HASH})"
         if count >= FEWEST_FOR_HASH:
             why = f"by hash no document of {count:,} would be left for {empty}"
@@ -73,8 +88,17 @@ def plan_split(settings: CorpusSettings, fractions: np.ndarray, characters: np.n
     return _by_position(settings.train_ratio, characters, stays, why)
 
 
-def _hash_codes(settings: CorpusSettings, fractions: np.ndarray, stays: np.ndarray) -> np.ndarray:
-    """Validation from the low end, test from the high end: changing one ratio moves nothing between the two."""
+def hash_reason(settings: CorpusSettings) -> str:
+    """How a split by hash comes about, in words."""
+    key = f"the column {settings.split_key}" if settings.split_key else "the text"
+    return f"by SHA-256 of {key} with a constant seed"
+
+
+def hash_codes(settings: CorpusSettings, fractions: np.ndarray, stays: np.ndarray) -> np.ndarray:
+    """The split of every row by its key's `fractions`, -1 where it does not stay; all (rows,).
+
+    Validation from the low end, test from the high end: changing one ratio moves nothing between the two.
+    """
     codes = np.where(fractions >= 1 - settings.test_ratio, TEST, TRAIN)
     codes = np.where(fractions < settings.validation_ratio, VALIDATION, codes)
     return np.where(stays, codes, -1).astype(np.int8)

@@ -12,7 +12,7 @@ from tezgah.corpus.columns import BEGINS
 from tezgah.corpus.cut import cut_long
 from tezgah.corpus.duplicates import TextHashes
 from tezgah.corpus.settings import CorpusSettings
-from tezgah.corpus.split import split_fractions
+from tezgah.corpus.split import document_fractions
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,9 @@ def gather(batches: Iterable[pa.RecordBatch], schema: pa.Schema, settings: Corpu
             documents = cut_long(batch, settings.max_document_bytes)
             hashes.add(documents)
             text = documents["text"]
-            key = pc.coalesce(documents[settings.split_key], text) if settings.split_key else text
             begins.append(documents[BEGINS].to_numpy(zero_copy_only=False))
             characters.append(pc.utf8_length(text).to_numpy())
-            fractions.append(split_fractions(key))
+            fractions.append(document_fractions(documents, settings))
             writer.write_batch(documents)
     return Rows(np.concatenate(begins), np.concatenate(characters), np.concatenate(fractions), hashes.finish())
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from tezgah.models.config import CausalConfig
 from tezgah.nn.cache import KVCache
 from tezgah.nn.cross_entropy import SoftmaxSlope, cross_entropy_sum
-from tezgah.nn.masks import text_positions
+from tezgah.nn.masks import packed_documents, text_positions
 from tezgah.nn.precision import widened
 from tezgah.nn.stack import Stack
 from tezgah.nn.trace import Trace
@@ -88,9 +88,18 @@ class CausalLM(nn.Module):
         x = F.dropout(x, self.config.embedding_dropout, self.training)
         return self.stack(x, attention_mask, positions, cache, head_mask, trace)  # type: ignore[no-any-return]
 
-    def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
-        """Sum of the cross-entropies of `targets`, in nats; both (batch, time), −100 is not counted."""
-        return cross_entropy_sum(self.hidden(ids), self.head_weight(), targets, self.softmax_slope)
+    def loss(self, ids: Tensor, targets: Tensor, separator_id: int | None = None) -> Tensor:
+        """Sum of the cross-entropies of `targets`, in nats; both (batch, time), −100 is not counted.
+
+        With a `separator_id` every document is read by itself, as if it stood alone: it begins with its separator,
+        looks at no other document, and its positions are counted from there.
+        """
+        if separator_id is None:
+            hidden = self.hidden(ids)
+        else:
+            pattern, positions = packed_documents((ids == separator_id).cumsum(-1))
+            hidden = self.hidden(ids, pattern, positions=positions)
+        return cross_entropy_sum(hidden, self.head_weight(), targets, self.softmax_slope)
 
     def head_weight(self) -> Tensor:
         """The head's matrix, (vocab, width)."""

@@ -1,14 +1,37 @@
 """Sequences of a fixed length over a token stream, each with a number, so that any can be read at any time."""
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tezgah.errors import InputError
+from tezgah.tokens.order import sequence_indices
 from tezgah.tokens.shards import TokenStream
 
 NO_TARGET = -100  # torch's cross_entropy leaves it out
 
 SPLIT_NAMES = {"train": "training"}
+
+Batch = tuple[NDArray[np.int64], NDArray[np.int64]]  # ids and targets, each (batch, time)
+
+
+class TrainingSequences(Protocol):
+    """What training reads: sequences in the order in which it sees them, epoch after epoch."""
+
+    @property
+    def sample(self) -> "Sequences":
+        """Sequences to read the loss on, any of them at any time."""
+
+    @property
+    def in_epoch(self) -> int | None:
+        """How many sequences an epoch has; None where that is not known yet."""
+
+    def epochs(self, count: int) -> float:
+        """How many epochs `count` sequences are, those that were seen so far."""
+
+    def take(self, seed: int, first: int, count: int) -> Batch:
+        """The first-th to (first + count - 1)-th sequence seen, a function of (seed, first, count) alone."""
 
 
 class Sequences:
@@ -37,7 +60,25 @@ class Sequences:
     def __len__(self) -> int:
         return self._length
 
-    def batch(self, indices: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    @property
+    def sample(self) -> "Sequences":
+        """These sequences themselves."""
+        return self
+
+    @property
+    def in_epoch(self) -> int:
+        """How many there are."""
+        return self._length
+
+    def epochs(self, count: int) -> float:
+        """How many epochs `count` sequences are."""
+        return count / self._length
+
+    def take(self, seed: int, first: int, count: int) -> Batch:
+        """The first-th to (first + count - 1)-th sequence seen, over all epochs: each is shuffled anew (order.py)."""
+        return self.batch(sequence_indices(seed, self._length, first, count))
+
+    def batch(self, indices: NDArray[np.integer]) -> Batch:
         """The sequences of these numbers: ids and targets, each (batch, time).
 
         A target is the next id; the end of a short sequence is separators without a target (-100).

@@ -8,7 +8,7 @@ loading the weights and the optimizer and going on.
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import save_model
 from tezgah.models.cost import flops_per_token
 from tezgah.nn.modes import evaluating
-from tezgah.tokens.sequences import Sequences
+from tezgah.tokens.sequences import Sequences, TrainingSequences
 from tezgah.training.allocator import keep_freed_memory
 from tezgah.training.best import FOLDER, Best
 from tezgah.training.checkpoint import TrainingState, resume, save_checkpoint
@@ -66,11 +66,17 @@ class Callbacks:
 
 @dataclass(frozen=True)
 class Data:
-    """Both splits as sequences, and the id that separates their documents."""
+    """Both splits as sequences, and the id that separates their documents, each read by itself or not."""
 
-    train: Sequences
+    train: TrainingSequences
     validation: Sequences
     separator_id: int
+    reads_separately: bool = False
+
+    @property
+    def boundary_id(self) -> int | None:
+        """The id at which another document begins; None where documents are read on as one text."""
+        return self.separator_id if self.reads_separately else None
 
 
 def train(
@@ -95,7 +101,8 @@ def train(
     try:
         with stop_wish() as wish, naming_kernels(is_profiled and place.compiled):
             trainer = Trainer(model, data, settings, run, fingerprint, callbacks, world, place)
-            result = trainer.train(wish, run / "profile" if is_profiled and world.is_first else None)
+            with closing(trainer.stepper.batches):
+                result = trainer.train(wish, run / "profile" if is_profiled and world.is_first else None)
         world.from_first(0.0)  # nobody leaves while another still needs the group
         return result
     finally:
@@ -119,14 +126,14 @@ class Trainer:
     ) -> None:
         self.data, self.settings, self.run, self.fingerprint = data, settings, run, fingerprint
         self.callbacks, self.world, self.place = callbacks, world, place
-        check_before_training(model.config, data.train, settings, world, place)
+        check_before_training(model.config, data.train.sample, settings, world, place)
         if place.device.type == "cpu":
             keep_freed_memory()
         self.model = model.to(place.device).train()
         for parameter in model.parameters():  # one opened from a folder may lie in its file, and the other way round
             parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
         self.model.stack.recomputed = settings.recompute
-        self.stepper = Stepper(model, data.train, settings, world, place)
+        self.stepper = Stepper(model, data.train, settings, world, place, data.boundary_id)
         self.state = resume(run, model, self.stepper.optimizer)
         if place.compiled:
             for part in model.compiled_parts():
@@ -229,7 +236,7 @@ class Trainer:
         return {
             "step": step,
             "tokens": step * tokens,
-            "epoch": step * settings.batch_size / len(self.data.train),
+            "epoch": self.data.train.epochs(step * settings.batch_size),
             "seconds": self._seconds(),
             **figures,
             "tokens_per_second": tokens / (time.perf_counter() - start),
@@ -238,15 +245,16 @@ class Trainer:
     def _keep_batch(self, error: Diverged) -> None:
         """Leave what the model diverged on in the run folder, for those who look for the reason."""
         if self.world.is_first:
-            indices = self.stepper.indices(error.step)
-            ids, _ = self.data.train.batch(indices)
-            batch = {"step": error.step, "loss": str(error.loss), "grad_norm": str(error.norm)}
-            batch |= {"sequences": indices.tolist(), "ids": ids.tolist()}
+            ids, _ = self.stepper.batch(error.step)
+            batch = {"step": error.step, "loss": str(error.loss), "grad_norm": str(error.norm), "ids": ids.tolist()}
             write_json(self.run / "diverged.json", batch)
 
     def _reading(self, with_samples: bool) -> dict[str, Any]:
         with evaluating(self.model):
-            row = loss_readings(self.model, self.data.train, self.data.validation, self.settings, self.place)
+            data = self.data
+            row = loss_readings(
+                self.model, data.train.sample, data.validation, self.settings, self.place, data.boundary_id
+            )
             row |= self.callbacks.reading(self.model, self.place)
         return row | ({"samples": self._samples()} if with_samples else {})
 

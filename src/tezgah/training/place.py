@@ -37,7 +37,11 @@ class Place:
 
     def tensors(self, *arrays: NDArray[np.int64]) -> tuple[torch.Tensor, ...]:
         """The arrays on the device."""
-        return tuple(torch.from_numpy(array).to(self.device, non_blocking=True) for array in arrays)
+        return self.moved(*map(torch.from_numpy, arrays))
+
+    def moved(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The tensors on the device; from pinned memory a GPU copies them while it computes."""
+        return tuple(tensor.to(self.device, non_blocking=True) for tensor in tensors)
 
     def environment(self) -> dict[str, str | int]:
         """What the bits of a result depend on besides the recipe."""

@@ -24,7 +24,7 @@ def plan_training(
     what was `spent` by then; `checkpoints/plan.json` keeps that for every later session.
     """
     settings, world = stepper.settings, stepper.world
-    steps = budget_steps(settings, len(stepper.sequences), stepper.model.config.context_length)
+    steps = budget_steps(settings, stepper.sequences.in_epoch or 0, stepper.model.config.context_length)
     if steps is not None:
         return plan_of(steps, settings.validation_steps)
     path = run / "checkpoints" / "plan.json"

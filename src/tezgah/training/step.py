@@ -4,9 +4,8 @@ import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 from torch.autograd.profiler import record_function
 from torch.nn.parallel import DistributedDataParallel
 
@@ -14,11 +13,11 @@ from tezgah.errors import Diverged
 from tezgah.models.causal import CausalLM
 from tezgah.nn.cross_entropy import SoftmaxSlope
 from tezgah.seeds import named_seed
-from tezgah.tokens.order import sequence_indices
-from tezgah.tokens.sequences import Sequences
+from tezgah.tokens.sequences import TrainingSequences
 from tezgah.training.budget import measure_step
 from tezgah.training.optimizer import build_optimizer
 from tezgah.training.place import Place
+from tezgah.training.prefetch import Prefetch
 from tezgah.training.profile import CLIP, DATA
 from tezgah.training.schedule import learning_rate_factor
 from tezgah.training.settings import TrainSettings
@@ -31,15 +30,23 @@ class Stepper:
     """A model, its optimizer and the text they learn from; `step` is a function of the step's number alone."""
 
     def __init__(
-        self, model: CausalLM, sequences: Sequences, settings: TrainSettings, world: World, place: Place
+        self,
+        model: CausalLM,
+        sequences: TrainingSequences,
+        settings: TrainSettings,
+        world: World,
+        place: Place,
+        boundary_id: int | None = None,
     ) -> None:
+        """`boundary_id` is given where documents are read by themselves (`CausalLM.loss`)."""
         self.model, self.sequences, self.settings = model, sequences, settings
         self.world, self.place = world, place
         self.batch_tokens = settings.batch_size * model.config.context_length
         model.softmax_slope = SoftmaxSlope(settings.label_smoothing, settings.z_loss)
         self.skipped = 0  # steps in a row that were left out
         self.optimizer = build_optimizer(model, settings, place.matrix_dtype)
-        self.loss = parallel(model, world, place)
+        self.loss = parallel(model, world, place, boundary_id)
+        self.batches = Prefetch(sequences, settings.seed, settings.batch_size, place.device)
 
     def step(self, step: int, steps: int) -> dict[str, Any]:
         """Indices, ids, loss, gradients, clip, update. Returns the loss, the learning rate and the gradient's norm.
@@ -64,22 +71,23 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         return {"loss": loss, "learning_rate": rate, "grad_norm": norm}
 
-    def indices(self, step: int) -> NDArray[np.int64]:
-        """The numbers of the sequences that this process reads in a step, (sequences,)."""
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """What this process reads in a step: ids and targets, each (sequences, time)."""
         share = self.settings.batch_size // self.world.size
-        first = (step - 1) * self.settings.batch_size + self.world.rank * share
-        return sequence_indices(self.settings.seed, len(self.sequences), first, share)
+        return self.batches.take((step - 1) * self.settings.batch_size + self.world.rank * share, share)
 
     def _gradients(self, step: int) -> float:
         """Accumulate the gradient of the mean loss over this step's batch tokens; returns that loss."""
-        indices = self.indices(step)
+        with record_function(DATA):
+            taken = self.batch(step)
         torch.manual_seed(named_seed(self.settings.seed, f"dropout of rank {self.world.rank}", step))
-        passes = indices.reshape(-1, self.settings.micro_batch_size or len(indices))
+        share = len(taken[0])
+        size = self.settings.micro_batch_size or share
         total = torch.zeros((), device=self.place.device)
-        for number, part in enumerate(passes):
+        for start in range(0, share, size):
             with record_function(DATA):
-                ids, targets = self.place.tensors(*self.sequences.batch(part))  # (batch, time)
-            with self._synchronized(number == len(passes) - 1):
+                ids, targets = self.place.moved(*(each[start : start + size] for each in taken))  # (batch, time)
+            with self._synchronized(start + size == share):
                 with self.place.precision():
                     loss = self.loss(ids, targets) / self.batch_tokens
                 (loss * self.world.size).backward()  # processes' gradients are averaged

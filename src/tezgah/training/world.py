@@ -80,18 +80,21 @@ def end() -> None:
 class LossModule(nn.Module):
     """The loss as a forward pass, which is what data parallelism hooks into."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, separator_id: int | None) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.separator_id = model, separator_id
 
     def forward(self, ids: Tensor, targets: Tensor) -> Tensor:
         """The model's summed loss; ids and targets are (batch, time)."""
-        return self.model.loss(ids, targets)  # type: ignore[no-any-return, operator]
+        return self.model.loss(ids, targets, self.separator_id)  # type: ignore[no-any-return, operator]
 
 
-def parallel(model: nn.Module, world: World, place: Place) -> nn.Module:
-    """The model's loss, its gradients averaged over the processes where there are several."""
-    loss = LossModule(model)
+def parallel(model: nn.Module, world: World, place: Place, separator_id: int | None = None) -> nn.Module:
+    """The model's loss, its gradients averaged over the processes where there are several.
+
+    `separator_id` is given where documents are read by themselves (`CausalLM.loss`).
+    """
+    loss = LossModule(model, separator_id)
     if world.size == 1:
         return loss
     return DistributedDataParallel(loss, device_ids=[place.device] if place.device.type == "cuda" else None)
