@@ -6,14 +6,16 @@ from typing import Any
 
 from tezgah.curves_table import Comparison, counted, figures, flops
 from tezgah.fields import shown
-from tezgah.training.compared import OVER, UNITS, Compared, said
-from tezgah.training.curves import LABELS, look_of, runs_panels, shared_levels
+from tezgah.training.compared import OVER, UNITS, Compared, Measure
+from tezgah.training.curves import look_of, runs_panels, shared_levels
 from tezgah.training.figures import QUIET, Look, Scale, inline_svg, swatch
 from tezgah.training.markdown import escape
 from tezgah.training.page import figure, number, page, switch
+from tezgah.training.plots import time_unit
 
 FIGURE_INCHES = (3.7, 2.9)  # three beside one another on a wide page
 SCALES: dict[str, Scale] = {"log-log": "log", "linear": "linear"}
+TITLES: dict[Measure, str] = {"validation_loss": "Validation loss", "bits_per_byte": "Bits per byte"}
 FOOTER = (
     "Drawn from the files of the runs' folders alone: metrics.jsonl, recipe.toml, evaluation.json, tokenizer/, "
     "model/config.json. Time is that of training with its readings and checkpoints. FLOPs are tokens times those of "
@@ -43,7 +45,7 @@ def _curves(runs: Sequence[Compared]) -> str:
 
 def _figures(runs: Sequence[Compared], option: str, scale: Scale) -> str:
     drawn = (
-        figure(f"{measure}-{over}-{option}", f"{LABELS[measure].capitalize()} over {over}", panel, FIGURE_INCHES, False)
+        figure(f"{measure}-{over}-{option}", f"{TITLES[measure]} over {over}", panel, FIGURE_INCHES, False)
         for measure, over, panel in runs_panels(runs, scale)
     )
     return f'<div class="figures three">{"".join(drawn)}</div>'
@@ -76,22 +78,24 @@ def _crossings(found: Comparison) -> str:
 
 def _runs(runs: Sequence[Compared]) -> str:
     """What each run came to."""
-    head = ["run", "parameters", "FLOPs per token", "tokens", "epochs", "time", "FLOPs", "tokens/s", "FLOPs/s"]
-    head += [f"{LABELS[measure]}, {which}" for measure in UNITS for which in ("best", "last")] + ["whole held-out text"]
+    unit, seconds = time_unit(max(run.rows[-1].seconds for run in runs))
+    head = ["run", "parameters", "FLOPs/token", "tokens", "epochs", unit, "FLOPs", "tokens/s", "FLOPs/s"]
+    head += ["loss, best", "loss, last", "bits/byte, best", "bits/byte, last", "of all text"]
     note = (
-        "Validation loss in nats per token, held-out text in bits per byte; the best and the last of the readings, "
-        "which may take a part of that text, and the evaluation of all of it. Tokens/s are the median step's."
+        "Loss is that of validation, in nats per token. Best and last are those of the readings, which may take a part "
+        "of the held-out text; the last column is the evaluation of all of it, in bits per byte. Tokens/s are the "
+        "median step's."
     )
-    table = _table(head, [[run.name, *_figures_of(figures(run))] for run in runs], numbers_from=1)
+    table = _table(head, [[run.name, *_cells(figures(run), seconds)] for run in runs], numbers_from=1)
     return f'{table}<p class="caption">{note}</p>'
 
 
-def _figures_of(found: dict[str, Any]) -> list[str]:
+def _cells(found: dict[str, Any], unit_seconds: int) -> list[str]:
     losses = [number(found[name]) for measure in UNITS for name in (f"best_{measure}", measure)]
     return [
         *(counted(found[name]) for name in ("parameters", "flops_per_token", "tokens")),
         f"{found['epoch']:.2f}",
-        said("time", found["seconds"]),
+        f"{found['seconds'] / unit_seconds:,.1f}",
         flops(found["flops"]),
         counted(found["tokens_per_second"]),
         flops(found["flops_per_second"]),

@@ -10,10 +10,11 @@ import numpy as np
 
 from tezgah.answers import table
 from tezgah.recipe import differing
-from tezgah.training.compared import UNITS, Compared, Measure, Meeting, cautions, common_measure, meetings, notes, said
+from tezgah.training.compared import UNITS, Compared, Measure, Meeting, cautions, common_measure, meetings, notes
 from tezgah.training.figures import power_number
 from tezgah.training.metrics import column
 from tezgah.training.page import number
+from tezgah.training.plots import time_unit
 
 MOST_PAIRS = 10  # whose crossings are told on the terminal
 
@@ -117,14 +118,15 @@ def _crossings(meeting: Meeting, measure: Measure) -> dict[str, Any]:
 
 
 def _runs(runs: Sequence[Compared]) -> str:
-    head = ("run", "parameters", "FLOPs/token", "tokens", "time", "FLOPs", "loss", "best", "bits/byte", "best")
-    return table(head, [(run.name, *_cells(figures(run))) for run in runs])
+    unit, seconds = time_unit(max(run.rows[-1].seconds for run in runs))
+    head = ("run", "parameters", "FLOPs/token", "tokens", unit, "FLOPs", "loss", "best", "bits/byte", "best")
+    return table(head, [(run.name, *_cells(figures(run), seconds)) for run in runs])
 
 
-def _cells(found: dict[str, Any]) -> list[str]:
+def _cells(found: dict[str, Any], unit_seconds: int) -> list[str]:
     whole = [counted(found[name]) for name in ("parameters", "flops_per_token", "tokens")]
     losses = [number(found[name]) for measure in UNITS for name in (measure, f"best_{measure}")]
-    return [*whole, said("time", found["seconds"]), flops(found["flops"]), *losses]
+    return [*whole, f"{found['seconds'] / unit_seconds:,.1f}", flops(found["flops"]), *losses]
 
 
 def _pair(pair: Sequence[Meeting], is_named: bool) -> str:

@@ -116,7 +116,7 @@ def test_curves_that_lie_on_one_another_for_a_while_cross_where_they_part():
 def test_the_same_curve_twice_never_crosses():
     met = meet(points((1, 3), (10, 2)), points((1, 3), (10, 2)))
     assert (met.first_is_below, met.crossings) == (None, ())
-    assert told(met, "a", "b", "nats", said) == ("never cross: they are the same all along, from 1 tokens to 10 tokens")
+    assert told(met, "a", "b", "nats", said) == ("never cross: they are the same, from 1 tokens to 10 tokens")
 
 
 def test_curves_without_a_common_stretch_do_not_meet():
@@ -144,5 +144,7 @@ def test_an_encounter_is_told_in_words():
     assert told(often, "a", "b", "nats", said) == (
         "a is below b from 3162 tokens on (2.000 nats); before, they cross 2 times from 10 tokens on"
     )
+    alone = meet(points((5, 3)), level)
+    assert told(alone, "a", "b", "nats", said) == "never cross: b is below a at 5 tokens, all that both have"
     never = meet(points((1, 3), (1e4, 2.5)), level)
     assert told(never, "a", "b", "nats", said) == ("never cross: b is below a all along, from 1 tokens to 1e+04 tokens")

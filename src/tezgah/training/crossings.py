@@ -71,12 +71,14 @@ def told(met: Encounter, first: str, second: str, unit: str, said: Callable[[flo
     >>> told(met, "large", "small", "bits per byte", lambda x: f"{x:g} tokens")
     'large is below small from 10 tokens on (2.000 bits per byte); before, small is below'
     """
+    alone = met.start == met.end
+    where = f"at {said(met.start)}, all that both have" if alone else f"from {said(met.start)} to {said(met.end)}"
     if met.first_is_below is None:
-        return f"never cross: they are the same all along, from {said(met.start)} to {said(met.end)}"
+        return f"never cross: they are the same, {where}"
     last_is_first = met.crossings[-1].first_is_below if met.crossings else met.first_is_below
     below, above = (first, second) if last_is_first else (second, first)
     if not met.crossings:
-        return f"never cross: {below} is below {above} all along, from {said(met.start)} to {said(met.end)}"
+        return f"never cross: {below} is below {above} {'' if alone else 'all along, '}{where}"
     at = met.crossings[-1]
     until = f"{below} is below {above} from {said(at.x)} on ({at.y:.3f} {unit})"
     if len(met.crossings) == 1:

@@ -13,7 +13,10 @@ from tezgah.training.plots import bits_panel, levels, loss_panel, time_unit
 from tezgah.training.record import Record
 
 LONGEST_NAME = 36  # characters of a run's name in the legend of a picture
-LABELS: dict[Measure, str] = {"validation_loss": "validation loss", "bits_per_byte": "held-out text"}
+Y_LABELS: dict[Measure, str] = {
+    "validation_loss": "validation loss (nats per token)\nthin: training loss",
+    "bits_per_byte": "held-out text (bits per byte)",
+}
 
 
 def run_figure(record: Record) -> Figure:
@@ -64,7 +67,7 @@ def _panel(runs: Sequence[Compared], measure: Measure, over: Over, scale: Scale)
     x_labels = {"tokens": "training (tokens seen)", "time": f"training time ({unit})", "FLOPs": "training (FLOPs)"}
     return Panel(
         x_labels[over],
-        f"{LABELS[measure]} ({UNITS[measure]})",
+        Y_LABELS[measure],
         lines,
         levels=shared_levels(runs) if measure == "bits_per_byte" else [],
         crossing=_crossing(runs, measure, over, each),

@@ -193,14 +193,14 @@ def _mark_crossing(axes: Axes, x: float, y: float, words: str, below: bool) -> N
 
 
 def _scale(axes: Axes, name: Literal["x", "y"], scale: Scale, number: Callable[[float, int], str]) -> None:
-    """Ticks a person reads: 1-2-5 over decades, plain steps where a logarithmic axis spans less than one."""
+    """Ticks a person reads: 1-2-5 over decades, plain steps where a logarithmic axis spans much less than one."""
     axis: Axis = axes.xaxis if name == "x" else axes.yaxis
     locator: Locator = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])
     if scale == "log":
         axes.set(**{f"{name}scale": "log"})
         low, high = axis.get_view_interval()
         decades = np.log10(high / low)
-        if decades > 1:
+        if decades > 0.7:
             locator = LogLocator(subs=(1.0,) if decades > 3 else (1.0, 2.0, 5.0))
     axis.set_major_locator(locator)
     axis.set_minor_locator(NullLocator())
