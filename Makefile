@@ -50,5 +50,6 @@ bench: setup
 	$(BIN)/python benchmarks/tokenizer_encoding.py $(if $(PROSE),--prose '$(PROSE)',--kinds code) --folder runs/bench/corpora
 	$(BIN)/python benchmarks/resume.py --folder runs/bench/resume
 	$(BIN)/python benchmarks/demo.py --run runs/bench/stdlib-code
+	$(BIN)/python benchmarks/two_sizes.py --folder runs/bench/two-sizes
 	$(BIN)/tezgah run recipes/gpt2-shape.toml --run runs/bench/gpt2-shape --train.steps 200
 	$(BIN)/python benchmarks/parity.py runs/bench/stdlib-code runs/bench/gpt2-shape

@@ -24,6 +24,7 @@ import tokenizer_encoding
 import tokenizer_training
 import tokenizer_turkish
 import training_step
+import two_sizes
 
 import tezgah
 from tezgah import cli
@@ -65,7 +66,9 @@ def _known_matrix_rate() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("module", [training_step, resume, demo, parity, tokenizer_training, tokenizer_encoding])
+@pytest.mark.parametrize(
+    "module", [training_step, resume, demo, two_sizes, parity, tokenizer_training, tokenizer_encoding]
+)
 def test_every_script_says_how_it_is_used(module: ModuleType) -> None:
     assert "--results" in module.parser().format_help()
 
@@ -167,6 +170,15 @@ def test_a_restart_that_does_the_wrong_step_is_named() -> None:
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the results and the run of the demo, on a tiny recipe."""
     folder = tmp_path_factory.mktemp("demo")
+    words = ["--recipe", str(tiny_recipe(folder)), "--minutes", "0.01", "--run", str(folder / "run")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "tezgah", in_this_process)
+        call(patch, demo, *words, "--results", str(folder))
+    return folder
+
+
+def tiny_recipe(folder: Path) -> Path:
+    """A recipe that trains in a moment."""
     recipe = f"""
     [corpus]
     source = {json.dumps(str(Path(tezgah.__file__).parent))}
@@ -185,11 +197,7 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sample_tokens = 0
     """
     (folder / "tiny.toml").write_text(textwrap.dedent(recipe))
-    words = ["--recipe", str(folder / "tiny.toml"), "--minutes", "0.01", "--run", str(folder / "run")]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "tezgah", in_this_process)
-        call(patch, demo, *words, "--results", str(folder))
-    return folder
+    return folder / "tiny.toml"
 
 
 def in_this_process(*words: str) -> str:
@@ -222,6 +230,20 @@ def test_the_minute_of_crossing_counts_from_the_start_too(demo_run: Path) -> Non
     result = json.loads((demo_run / "demo.json").read_text())
     told = demo.table(result | {"crossing_seconds": 90.0, "seconds_before_training": 30.0, "reading_xz": 1.75})
     assert "below xz -9e of the same bytes (1.7500) | 1.50 min of training, 2.00 min after the start |" in told
+
+
+def test_two_sizes_are_told_with_their_crossings_and_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(two_sizes, "tezgah", in_this_process)
+    monkeypatch.setattr(two_sizes, "SIZES", {"small": (1, 16, 2), "large": (2, 32, 1)})
+    words = ("--recipe", str(tiny_recipe(tmp_path)), "--minutes", "0.01", "--folder", str(tmp_path / "runs"))
+    call(monkeypatch, two_sizes, *words, "--results", str(tmp_path))
+    result = json.loads((tmp_path / "two_sizes.json").read_text())
+    assert result["runs"]["small"]["parameters"] < result["runs"]["large"]["parameters"]
+    told = (tmp_path / "two_sizes.md").read_text()
+    for each in result["crossings"]:
+        assert f"| {each['over']} | {each['words']} |" in told
+    assert (tmp_path / "two_sizes.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "runs" / "curves.html").is_file()
 
 
 def test_parity_holds_and_a_difference_is_seen(demo_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
