@@ -93,17 +93,19 @@ def draw(source: Path, run: Path, context_length: int) -> dict[str, Any]:
     """Every batch of one epoch; what this process measures of itself."""
     begun = time.perf_counter()
     sequences = prepare(source, run, context_length)
-    before, started, peak_before = time.perf_counter() - begun, time.perf_counter(), peak_bytes()
+    before, peak_before = time.perf_counter() - begun, peak_bytes()
+    started, cpu_started = time.perf_counter(), time.process_time()
     first = 0
     while sequences.in_epoch is None or first + BATCH <= sequences.in_epoch:
         sequences.take(1, first, BATCH)
         first += BATCH
-    seconds = time.perf_counter() - started
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu_started
     sequences.close()
     state = json.loads((run / "checkpoints" / "stream.json").read_text())
     return {
         "seconds_before": before,
         "seconds": seconds,
+        "cpu_seconds": cpu,
         "tokens": first * context_length,
         "sequences": state["sequences"],
         "text_bytes": state["reached"]["bytes"],
@@ -116,19 +118,19 @@ def draw(source: Path, run: Path, context_length: int) -> dict[str, Any]:
 
 
 def resume(source: Path, run: Path, context_length: int) -> dict[str, Any]:
-    """The seconds to a batch in the middle of the epoch, by the marks that are there and without any."""
-    from tezgah.tokens.progress import State
+    """Seconds of CPU time to a batch in the middle of the epoch, by the marks that are there and without any."""
+    from tezgah.tokens.progress import State, StreamProgress
 
     found = {}
-    for name in ("seconds_by_marks", "seconds_without"):
+    for name in ("marks", "no_marks"):
         sequences = prepare(source, run, context_length)
         middle = sequences.in_epoch // 2
-        if name == "seconds_without":
+        if name == "no_marks":
             sequences._progress.state = State()
-        begun = time.perf_counter()
+        begun = time.process_time()
         sequences.take(1, middle, BATCH)
-        found[name] = time.perf_counter() - begun
-        sequences._progress = type(sequences._progress)()  # what was not read to its end is not written down
+        found[name] = time.process_time() - begun
+        sequences._progress = StreamProgress()  # what was not read to its end is not written down
         sequences.close()
     return found | {"peak_bytes": peak_bytes()}
 
@@ -158,16 +160,8 @@ def measured(part: str, source: Path, run: Path, context_length: int) -> dict[st
 
 def table(results: list[dict[str, Any]]) -> str:
     """A row a corpus."""
-    header = [
-        "compressed",
-        "text",
-        "tokens",
-        "peak memory",
-        "run folder",
-        "tokens/s",
-        "text MB/s",
-        "to the middle again",
-    ]
+    header = ["compressed", "text", "tokens", "peak memory", "run folder", "written", "tokens/s", "of CPU time"]
+    header.append("to the middle again, of CPU time")
     rows = [
         [
             f"{each['source_bytes'] / 1e6:,.0f} MB",
@@ -177,8 +171,8 @@ def table(results: list[dict[str, Any]]) -> str:
             f"{each['disk_bytes'] / 1e6:,.1f} MB",
             f"{(each['written_bytes'] or 0) / 1e6:,.1f} MB",
             f"{each['tokens'] / each['seconds']:,.0f}",
-            f"{each['text_bytes'] / each['seconds'] / 1e6:,.0f}",
-            f"{each['resume']['seconds_by_marks']:,.1f} s by marks, {each['resume']['seconds_without']:,.1f} s without",
+            f"{each['tokens'] / each['cpu_seconds']:,.0f}",
+            f"{each['resume']['marks']:,.1f} s by marks, {each['resume']['no_marks']:,.1f} s without",
         ]
         for each in results
     ]
