@@ -12,6 +12,7 @@ from tezgah.corpus.columns import OURS
 from tezgah.evaluation.bits_per_byte import Evaluation
 from tezgah.runlog import versions
 from tezgah.stages import FORMATS, Stamp
+from tezgah.sweep import record
 from tezgah.tokenizer import counts
 from tezgah.tokenizer.count import LONGEST_WORD
 from tezgah.tokenizer.encode import LONGEST_WORD as LONGEST_ENCODED_WORD
@@ -26,6 +27,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="u
 WRITTEN: list[Any] = [
     *(reading.CorpusSummary, reading.Amount, reading.Dropped, Measures, TokensIndex, SplitIndex),
     *(Stamp, Training, TrainingState, Rates, Row, Sample, Evaluation, State, Mark),
+    *(record.SweepRecord, record.PointRecord, record.Edge),
 ]
 
 
@@ -45,6 +47,7 @@ def test_the_format_numbers_are_those_of_the_code() -> None:
     assert [f"## {titles[stage]}, format {FORMATS[stage]}\n" in PAGE for stage in titles] == [True] * len(titles)
     assert f"### `words.parquet`, format {counts.FORMAT}\n" in PAGE
     assert f"### `checkpoints/stream.json`, format {State.__struct_defaults__[0]}\n" in PAGE
+    assert f"### `sweep.json`, format {record.FORMAT}\n" in PAGE
     assert f"`state.json`, format {TrainingState.__struct_defaults__[0]}:" in PAGE
 
 

@@ -38,7 +38,7 @@ PARTS = {  # in the order of the table
     PRODUCTS: "linear layers of the blocks, forward and backward",
     ATTENTION: "its products and its softmax",
     LOSS: "the product with the vocabulary and the cross-entropy, forward and backward",
-    ELEMENTWISE: "norms, activations, rotations, sums, conversions, the embedding",
+    ELEMENTWISE: "norms, activations, rotations, sums, conversions, copies, the embedding",
     OPTIMIZER: "the update of the weights, with Muon's products",
     CLIP: "the gradient's norm, and scaling it down",
     DATA: "reading sequences and moving them to the device",
@@ -47,7 +47,7 @@ PARTS = {  # in the order of the table
 }
 BATCHED = ("aten::bmm", "aten::baddbmm")  # in a block only attention has such products
 MULTIPLIES = ("aten::mm", "aten::addmm", *BATCHED)
-SOFTMAX = frozenset({"exp", "amax", "softmax", "logsumexp"})  # in the name of a compiled kernel of a block
+SOFTMAX = frozenset({"exp", "amax", "log", "softmax"})  # one of them is in the name of a compiled kernel of attention
 
 
 @dataclass
