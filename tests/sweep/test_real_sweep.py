@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import tezgah.training.loop as loop
-import tezgah.training.step as step
 from tezgah import cli
 from tezgah.files import hash_file, is_running
 
