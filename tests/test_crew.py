@@ -35,7 +35,7 @@ def evaluate(recipe, run, fingerprint):
     raise InputError("nothing to evaluate.")
 
 folders = dict.fromkeys(("corpus", "tokenizer", "tokens"), make)
-pipeline.real_stations = lambda: pipeline.Stations(folders, train, evaluate, lambda run: None)
+pipeline.real_stations = lambda is_profiled: pipeline.Stations(folders, train, evaluate, lambda run: None)
 sys.exit(cli.main(["run", recipe, "--run", run, "--corpus.source", recipe]))
 """
 

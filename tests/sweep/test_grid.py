@@ -22,7 +22,7 @@ REFUSED = {
     "train.seed=1,two": '--over train.seed must be a whole number, 0 or more, not "two".',
     "train.learning_rate=1e-3,-1": "--over train.learning_rate must be a number above 0, not -1",
     "train.learning_rate=nan": "--over train.learning_rate must be a number above 0, not nan.",
-    "train.optimizer=moun": '--over train.optimizer must be muon or adamw, not "moun". Did you mean muon?',
+    "train.optimizer=moun": '--over train.optimizer must be muon, adamw or sgd, not "moun". Did you mean muon?',
     "train.seed=": "--over train.seed: there is no value to try. Write --over train.seed=VALUE,VALUE…",
     "train.seed": "--over train.seed: there is no value to try.",
     "train.seed=[]": "--over train.seed: there is no value to try.",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import tezgah.training.loop as loop
+import tezgah.training.step as step
 from tezgah import cli
 from tezgah.files import hash_file, is_running
 
@@ -37,9 +38,10 @@ checkpoint_steps = 10
 POINT = """
 import runpy, sys, time
 import tezgah.training.loop as loop
+import tezgah.training.step as step
 loop.matrix_rate = lambda place: 1e12
-clip = loop.Trainer._clip
-loop.Trainer._clip = lambda self: time.sleep(0.02) or clip(self)
+clip = step.Stepper._clip
+step.Stepper._clip = lambda self: time.sleep(0.02) or clip(self)
 runpy.run_module("tezgah.attended", run_name="__main__", alter_sys=True)
 """
 SWEEP = f"""

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -32,7 +32,6 @@ from tezgah.sweep.record import Measure, PointRecord
 from tezgah.training.metrics import read_metrics
 
 SHARED = ("corpus", "tokenizer", "tokens")
-ASIDE_SECONDS = 2.0  # for a run to end by itself; in the midst of a step it takes longer, and hears of it twice
 PATIENCE_SECONDS = 60.0  # for a point of a sweep that was killed: it stops within 30 s (attended.py)
 
 
@@ -155,21 +154,13 @@ def _run(folder: Path) -> _Reason | None:
     with subprocess.Popen(command(folder), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         try:
             code = process.wait()
-        except KeyboardInterrupt:
-            _stop(process)
+        except BaseException:
+            process.terminate()  # where the terminal has not told it already
+            process.wait()
             raise
     if code == 130:
         raise KeyboardInterrupt
     return None if code == 0 else _reason(folder, code, logged)
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """Wait for the end of a run that a terminal's Ctrl-C has reached too; where it has not, tell it."""
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(ASIDE_SECONDS)
-        return
-    process.terminate()
-    process.wait()
 
 
 def _reason(folder: Path, code: int, logged: int) -> _Reason:

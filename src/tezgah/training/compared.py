@@ -154,7 +154,7 @@ def meetings(runs: Sequence[Compared], measure: Measure) -> list[Meeting]:
 def said(over: Over, x: float) -> str:
     """A place on an x axis in words, to three digits.
 
-    >>> said("tokens", 3_214_567), said("time", 246), said("FLOPs", 2.345e13)
+    >>> said("tokens", 3_214_567), said("time", 246), said("FLOPs", 2.346e13)
     ('3.21M tokens', '4.1 minutes', '2.35e13 FLOPs')
     """
     if over == "FLOPs":

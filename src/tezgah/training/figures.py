@@ -222,7 +222,7 @@ def short_number(value: float, _position: int = 0) -> str:
 def power_number(value: float, _position: int = 0) -> str:
     """A tick's number as a power of ten, to three digits; operations are counted so.
 
-    >>> [power_number(value) for value in (0, 1e12, 2.345e13)]
+    >>> [power_number(value) for value in (0, 1e12, 2.346e13)]
     ['0', '1e12', '2.35e13']
     """
     digits, _, power = f"{value:.2e}".partition("e")
