@@ -148,6 +148,7 @@ OTHER: dict[str, Any] = {
 OTHER |= {"tokens.mode": "stream", "tokens.documents": "separate"}
 OTHER |= {"model.shape": "gpt2", "model.size": "tiny", "model.tied": True, "train.optimizer": "adamw"}
 OTHER |= {"train.schedule": "cosine", "train.device": "cpu", "train.precision": "fp32", "train.on_divergence": "skip"}
+OTHER |= {"train.trackers": ["wandb"]}
 OTHER |= {"corpus.include": ["*.txt"], "corpus.keep_columns": ["x"], "corpus.split_key": "x", "corpus.text_column": "x"}
 
 
@@ -169,6 +170,19 @@ def test_a_changed_field_redoes_what_depends_on_it_and_nothing_before(bench: Ben
 def test_a_display_setting_leaves_a_finished_run_as_it_is(bench: Bench) -> None:
     bench.go()
     assert bench.go(train__keep_checkpoints=1, train__sample_prompts="Bir", evaluate__batch_size=4) == []
+
+
+@pytest.mark.parametrize("stops_at", [None, "train"])
+def test_a_tracker_that_is_not_installed_stops_a_training_before_anything_is_done(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, stops_at: str | None
+) -> None:
+    monkeypatch.setattr("tezgah.training.trackers.find_spec", lambda name: None)
+    if stops_at:  # one that would go on
+        bench.go(stops_at=stops_at)
+    before = bench.files()
+    with pytest.raises(InputError, match=r"\[train\] trackers: trackio is not installed."):
+        bench.go(train__trackers="trackio")
+    assert bench.files() == before
 
 
 def test_a_changed_input_file_is_seen(bench: Bench) -> None:

@@ -41,7 +41,8 @@ def values_of(field: Field) -> st.SearchStrategy[Any]:
                 )
             )
         elif kind.plain is tuple:
-            strategies.append(st.lists(TEXT, max_size=3).map(tuple))
+            item = st.sampled_from(kind.items) if kind.items else TEXT
+            strategies.append(st.lists(item, max_size=3).map(tuple))
         else:
             strategies.append(TEXT)
     return st.one_of(strategies)
@@ -115,6 +116,10 @@ REFUSED = {
     '[train]\noptimizer = "adam"': '[train] optimizer must be muon, adamw or sgd, not "adam". Did you mean adamw?',
     "[corpus]\nsource = 3": "[corpus] source must be text or a list of texts, not 3.",
     '[corpus]\nkeep_columns = ["a", 4]': '[corpus] keep_columns must be a list of texts, not ["a", 4].',
+    '[train]\ntrackers = ["wandb", "tensorbord"]': (
+        '[train] trackers must be a list of tensorboard, wandb or trackio, not ["wandb", "tensorbord"]. '
+        "Did you mean tensorboard?"
+    ),
     '[model]\nform = "a"': "[model] has no field form. Did you mean from?",
     '[model]\nfrom = ["a"]': '[model] from must be text, not ["a"].',
     '[model]\nfrom = "a"\nwidth = 8\n[train]\nsteps = 1': "[model] width: comes from the folder a. Leave it out.",
@@ -175,6 +180,7 @@ FLAGS: dict[tuple[str, str], Any] = {
     ("corpus.keep_columns", "path, license"): ("path", "license"),
     ("train.sample_prompts", "def f(a, b):"): ("def f(a, b):",),
     ("train.sample_prompts", "['def f(', 'class']"): ("def f(", "class"),
+    ("train.trackers", "tensorboard, trackio"): ("tensorboard", "trackio"),
     ("model.n_layers", "none"): None,
 }
 
@@ -210,6 +216,11 @@ def test_from_leaves_the_shape_to_the_folder(tmp_path: Path) -> None:
         ("train.compile", "yes", '--train.compile must be true or false, not "yes".'),
         ("train.stpes", "4", "--train.stpes: no such field. Did you mean train.steps?"),
         ("train.sample_prompts", "[3]", "--train.sample_prompts must be a list of texts, not [3]."),
+        (
+            "train.trackers",
+            "wanb",
+            '--train.trackers must be a list of tensorboard, wandb or trackio, not ["wanb"]. Did you mean wandb?',
+        ),
         (
             "corpus.source",
             "caf\udce9",

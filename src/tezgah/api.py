@@ -106,6 +106,7 @@ def train(
     from tezgah.stations import train_on
     from tezgah.tokenizer.texts import strings
     from tezgah.tokens.build import build_tokens
+    from tezgah.training.trackers import check_trackers
 
     if tokenizer.vocab_size > model.config.vocab_size:
         raise InputError(
@@ -116,6 +117,7 @@ def train(
     documents = strings(texts)
     tables = {"train": settings, "model": {"context_length": model.config.context_length}}
     recipe = make_recipe(tables, name="tezgah.train")
+    check_trackers(recipe.train)
     with _kept_or_temporary(folder) as run, locked(run):
         with TemporaryDirectory(dir=run) as given:
             source = Path(given) / "texts.jsonl"

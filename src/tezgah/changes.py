@@ -18,7 +18,7 @@ from tezgah.stages import FORMATS, Stamp, evaluation_fingerprint, matters_to_tra
 
 # What a training leaves in its run folder. Its record stands in the last two, so these move last.
 LEFT_BY_TRAINING = (
-    *("metrics.jsonl", "diverged.json", "profile", "evaluation.json", "report.html", "curves.png"),
+    *("metrics.jsonl", "diverged.json", "profile", "trackers", "evaluation.json", "report.html", "curves.png"),
     *("checkpoints", "model"),
 )
 

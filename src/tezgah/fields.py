@@ -25,6 +25,7 @@ class Kind:
 
     plain: type  # bool, int, float, str or tuple
     choices: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()  # what each text of a list is one of
     above: float | None = None
     least: float | None = None
     most: float | None = None
@@ -34,7 +35,9 @@ class Kind:
     def words(self) -> str:
         """What it takes, in words."""
         if self.choices:
-            return ", ".join(self.choices[:-1]) + f" or {self.choices[-1]}"
+            return _either(self.choices)
+        if self.items:
+            return f"a list of {_either(self.items)}"
         name = {bool: "true or false", int: "a whole number", float: "a number", tuple: "a list of texts", str: "text"}
         if self.least is not None and self.most is not None:
             return f"{name[self.plain]} from {self.least} to {self.most}"
@@ -111,8 +114,9 @@ def check(field: Field, value: Any, where: str) -> Any:
             raise ValueError(value)
         return msgspec.convert(value, field.type)
     except ValueError:  # a ValidationError is one
-        choices = [choice for kind in field.kinds for choice in kind.choices]
-        hint = suggestion(str(value), choices)
+        known = [word for kind in field.kinds for word in (*kind.choices, *kind.items)]
+        given = value if isinstance(value, list | tuple) else [value]
+        hint = next((hint for word in given if word not in known and (hint := suggestion(str(word), known))), "")
         raise InputError(f"{where} must be {field.words}, not {shown(value)}.{hint}") from None
 
 
@@ -129,7 +133,8 @@ def parse(field: Field, text: str, where: str) -> Any:
     if field.takes(str):
         return text
     if field.takes(tuple):
-        return (text,) if field.is_one_text else tuple(part.strip() for part in text.split(",") if part.strip())
+        parts = (text,) if field.is_one_text else tuple(part.strip() for part in text.split(",") if part.strip())
+        return check(field, parts, where)
     if field.takes(bool):
         return check(field, {"true": True, "false": False}.get(text.lower(), text), where)
     return check(field, _number(text, whole=field.takes(int)), where)
@@ -160,6 +165,10 @@ def shown(value: Any) -> str:
     else:
         text = msgspec.json.encode(value, enc_hook=str).decode()
     return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _either(words: tuple[str, ...]) -> str:
+    return ", ".join(words[:-1]) + f" or {words[-1]}"
 
 
 def _number(text: str, whole: bool) -> int | float | str:
@@ -202,4 +211,10 @@ def _kinds(kind: Any, notes: Iterable[Meta] = ()) -> Iterable[Kind]:
             for ours, theirs in limits.items()
             if getattr(note, theirs) is not None
         }
-        yield Kind(get_origin(kind) or kind, **found)
+        yield Kind(get_origin(kind) or kind, items=_words(kind), **found)
+
+
+def _words(kind: Any) -> tuple[str, ...]:
+    """What each text of a list is one of; nothing where it may be any, or where `kind` is no list."""
+    item = next(iter(get_args(kind)), None)
+    return get_args(item) if get_origin(item) is Literal else ()

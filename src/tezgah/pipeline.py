@@ -24,6 +24,7 @@ from tezgah.lock import locked
 from tezgah.recipe import Recipe, dump_recipe
 from tezgah.runlog import logging_to, write_versions
 from tezgah.stages import STAGES, Stamp, evaluation_fingerprint, is_current, stamps, write_stamp
+from tezgah.training.trackers import check_trackers
 
 # A report is drawn from these, and is up to date when it is newer.
 REPORTED = (
@@ -148,8 +149,10 @@ class _Run:
             for stage in wanted:
                 say(f"{stage}: up to date")
         else:
-            if "train" in wanted and self._is_due("train") and self._begins_anew():
-                self.stations.check_start(self.recipe, self.folder)
+            if "train" in wanted and self._is_due("train"):
+                check_trackers(self.recipe.train)
+                if self._begins_anew():
+                    self.stations.check_start(self.recipe, self.folder)
             if self.only != "report":
                 self._write_recipe()
             with logging_to(self.folder):

@@ -36,6 +36,7 @@ DISPLAY = frozenset(
         "train.checkpoint_steps",
         "train.checkpoint_minutes",
         "train.keep_checkpoints",
+        "train.trackers",
         "tokens.keep_short",  # the last window of the validation split
         "evaluate.batch_size",
         "evaluate.reading_bytes",

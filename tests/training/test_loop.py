@@ -29,6 +29,7 @@ from tezgah.tokens.shards import TokenStream
 from tezgah.training.checkpoint import save_checkpoint
 from tezgah.training.journal import Journal
 from tezgah.training.settings import TrainSettings
+from tezgah.training.trackers import Trackers
 
 SETTINGS = TrainSettings(
     steps=6, batch_size=4, device="cpu", compile=False, threads=1, precision="fp32", warmup_steps=0, checkpoint_steps=2
@@ -167,7 +168,7 @@ def test_a_full_disk_is_waited_for_and_nothing_is_lost(tmp_path, monkeypatch, ca
 
 
 def test_a_row_that_does_not_fit_leaves_no_part_of_itself(tmp_path):
-    journal = Journal(tmp_path, None)
+    journal = Journal(tmp_path, None, Trackers(SETTINGS))
     journal.add({"step": 0})
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

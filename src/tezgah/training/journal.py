@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: one object a step, appended as training goes."""
+"""`metrics.jsonl`: one object a step, appended as training goes; the trackers are told of the same rows."""
 
 import json
 import os
@@ -6,19 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from tezgah.files import FullDisk, write_bytes, writing_to
+from tezgah.training.trackers import Trackers
 
 
 class Journal:
     """The metrics file of a run, open for appending; rows after `step` are cut first."""
 
-    def __init__(self, run: Path, step: int | None) -> None:
+    def __init__(self, run: Path, step: int | None, trackers: Trackers) -> None:
         self.path = run / "metrics.jsonl"
-        kept = b"".join(_rows_until(self.path, step)) if step is not None else b""
-        write_bytes(self.path, kept)
+        kept = _rows_until(self.path, step) if step is not None else []
+        write_bytes(self.path, b"".join(kept))
         self.file = open(self.path, "ab", buffering=0)  # noqa: SIM115  closed by close()
+        self.trackers = trackers
+        trackers.open(run, kept, anew=step is None)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Append one row; it is in the file when this returns, and no part of it is where there was no space."""
+        """Append one row, and tell the trackers.
+
+        The row is in the file when this returns, and no part of it is where there was no space.
+        """
         end = os.fstat(self.file.fileno()).st_size
         try:
             with writing_to(self.path):
@@ -28,6 +34,7 @@ class Journal:
         except (FullDisk, OSError):
             os.ftruncate(self.file.fileno(), end)
             raise
+        self.trackers.add(row)
 
     def sync(self) -> None:
         """Put every row on the disk: a checkpoint must not outlive the rows before it when the power goes."""

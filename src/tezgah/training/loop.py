@@ -39,6 +39,7 @@ from tezgah.training.settings import TrainSettings
 from tezgah.training.signals import StopWish, stop_wish
 from tezgah.training.space import with_space
 from tezgah.training.step import Stepper
+from tezgah.training.trackers import Trackers
 from tezgah.training.view import View
 from tezgah.training.world import World, begin, end, join_world
 
@@ -101,7 +102,7 @@ def train(
     try:
         with stop_wish() as wish, naming_kernels(is_profiled and place.compiled):
             trainer = Trainer(model, data, settings, run, fingerprint, callbacks, world, place)
-            with closing(trainer.stepper.batches):
+            with closing(trainer.stepper.batches), closing(trainer.trackers):
                 result = trainer.train(wish, run / "profile" if is_profiled and world.is_first else None)
         world.from_first(0.0)  # nobody leaves while another still needs the group
         return result
@@ -126,6 +127,7 @@ class Trainer:
     ) -> None:
         self.data, self.settings, self.run, self.fingerprint = data, settings, run, fingerprint
         self.callbacks, self.world, self.place = callbacks, world, place
+        self.trackers = Trackers(settings)
         check_before_training(model.config, data.train.sample, settings, world, place)
         if place.device.type == "cpu":
             keep_freed_memory()
@@ -147,7 +149,7 @@ class Trainer:
         self.wish = wish
         step = self.state.step if self.state else 0
         self._check_state()
-        journal = Journal(self.run, step if self.state else None) if self.world.is_first else None
+        journal = Journal(self.run, step if self.state else None, self.trackers) if self.world.is_first else None
         if journal and not self.state:
             row = self._timed_reading()
             check_initial_loss(row["validation_loss"], self.model.config.vocab_size)

@@ -84,3 +84,7 @@ class TrainSettings(Settings, frozen=True):
     checkpoint_steps: Annotated[NaturalInt, Meta(description="steps between checkpoints; 0 leaves it to minutes")] = 0
     checkpoint_minutes: Annotated[NaturalFloat, Meta(description="minutes between checkpoints; 0 is off")] = 5.0
     keep_checkpoints: Annotated[PositiveInt, Meta(description="newest checkpoints kept")] = 3
+    trackers: Annotated[
+        tuple[Literal["tensorboard", "wandb", "trackio"], ...],
+        Meta(description="who else is told of every row of metrics.jsonl: tensorboard, wandb, trackio"),
+    ] = ()
