@@ -282,6 +282,7 @@ class Trainer(Learner):
         )
         arguments.learning_rate = race.learning_rate or arguments.learning_rate
         self.trainer: Any = Theirs(self.model, arguments)
+        self.trainer.current_gradient_accumulation_steps = 1
         self.trainer.create_optimizer_and_scheduler(race.steps)
         self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
         self.compiled: Any = torch.compile(self.model)

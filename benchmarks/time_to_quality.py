@@ -30,11 +30,12 @@ PARAMETERS = 0.03  # contestants differ at most by this share
 
 # Ours, and what is left of it when its parts are taken away one after another.
 PARTS: dict[str, dict[str, Any]] = {
-    "tezgah": {},
-    "… from random weights": {"start": "random"},
-    "… and AdamW in place of Muon": {"start": "random", "optimizer": "adamw"},
+    "tezgah": {"steps": 60},
+    "… from random weights": {"start": "random", "steps": 260},
+    "… and AdamW in place of Muon": {"start": "random", "steps": 400, "optimizer": "adamw"},
     "… and one table for embedding and head": {
         "start": "random",
+        "steps": 400,
         "optimizer": "adamw",
         "tied": True,
         "width": 256,
@@ -102,9 +103,8 @@ def main() -> None:
 
 def contestants(arguments: argparse.Namespace, tokens: PythonTokens) -> dict[str, Race]:
     """Who runs beside tuned nanoGPT, by title."""
-    ours = Race("tezgah", tokens.folder, arguments.vocab_size, steps=200, most=300, every=10)
-    ours = dataclasses.replace(ours, threads=arguments.threads, learning_rate=3e-3)
-    line = {title: dataclasses.replace(ours, **changes) for title, changes in PARTS.items()}
+    ours = Race("tezgah", tokens.folder, arguments.vocab_size, every=10, threads=arguments.threads)
+    line = {title: dataclasses.replace(ours, most=changes["steps"], **changes) for title, changes in PARTS.items()}
     most = arguments.steps * 3
     peer = dataclasses.replace(ours, steps=arguments.steps, most=most, every=40)
     line["nanoGPT, its default"] = dataclasses.replace(
