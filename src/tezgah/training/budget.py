@@ -16,12 +16,18 @@ READINGS = 10  # in a run, where nothing else is said
 RATES_FORMAT = 1
 
 
-def budget_steps(settings: TrainSettings, sequences: int, context_length: int) -> int | None:
-    """Steps of a budget in steps, tokens or epochs; None for minutes, which must be measured.
+def budget_steps(
+    settings: TrainSettings, sequences: int, context_length: int, flops_per_token: float = 0.0
+) -> int | None:
+    """Steps of a budget in steps, tokens, epochs or FLOPs; None for minutes, which must be measured.
 
     >>> budget_steps(TrainSettings(epochs=10, batch_size=2), sequences=18, context_length=256)
     90
+    >>> budget_steps(TrainSettings(flops=1e9, batch_size=2), 18, context_length=50, flops_per_token=1e5)
+    100
     """
+    if settings.flops is not None and flops_per_token:
+        return max(1, round(settings.flops / (settings.batch_size * context_length * flops_per_token)))
     if settings.steps is not None:
         return settings.steps
     if settings.tokens is not None:

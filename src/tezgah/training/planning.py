@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from tezgah.files import write_json
+from tezgah.models.cost import flops_per_token
 from tezgah.training.budget import Plan, Rates, budget_steps, plan_minutes, plan_of, read_rates
 from tezgah.training.step import Stepper
 
@@ -23,8 +24,9 @@ def plan_training(
     Minutes are turned into steps by the first process, from what a step takes here and `reading_seconds` gives, and
     what was `spent` by then; `checkpoints/plan.json` keeps that for every later session.
     """
-    settings, world = stepper.settings, stepper.world
-    steps = budget_steps(settings, stepper.sequences.in_epoch or 0, stepper.model.config.context_length)
+    settings, world, config = stepper.settings, stepper.world, stepper.model.config
+    in_epoch = stepper.sequences.in_epoch or 0
+    steps = budget_steps(settings, in_epoch, config.context_length, flops_per_token(config))
     if steps is not None:
         return plan_of(steps, settings.validation_steps)
     path = run / "checkpoints" / "plan.json"
