@@ -24,7 +24,7 @@ from tezgah.tokens.settings import TokensSettings
 from tezgah.training.settings import TrainTable
 
 BUDGETS = ("steps", "tokens", "epochs", "minutes", "flops")
-RATES = ("learning_rate", "muon_learning_rate", "weight_decay")  # of [train]; they follow from rules where left open
+RULED = ("max_epochs", "learning_rate", "muon_learning_rate", "weight_decay")  # of [train]; left open, rules tell them
 CHOSEN_SHAPE = ("n_layers", "width", "n_heads")  # of [model], where size = "auto"
 BESIDE_FROM = ("from", "context_length")  # of [model]; all else comes from the folder
 
@@ -112,10 +112,10 @@ def open_fields(recipe: Recipe) -> set[str]:
     """The keys of what a recipe leaves to be chosen before training begins.
 
     >>> sorted(open_fields(make_recipe({"train": {"steps": 1, "batch_size": 4, "learning_rate": 1e-3}})))
-    ['train.muon_learning_rate', 'train.weight_decay']
+    ['train.max_epochs', 'train.muon_learning_rate', 'train.weight_decay']
     """
     train = recipe.train
-    found = {f"train.{name}" for name in RATES if getattr(train, name) is None}
+    found = {f"train.{name}" for name in RULED if getattr(train, name) is None}
     if train.batch_size in (None, AUTO):
         found.add("train.batch_size")
         if not train.micro_batch_size:
@@ -244,6 +244,11 @@ def _check_choice(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
     if is_chosen(size) and (stated := [field for field in SHAPING if model.get(field) is not None]):
         raise InputError(
             f'{name}: [model] size = "{size}" chooses {", ".join(stated)}. Leave out the size, or the numbers.'
+        )
+    if train.get("max_epochs") and values["tokens"].get("mode") == "stream":
+        raise InputError(
+            f'{name}: [train] max_epochs = {train["max_epochs"]}: with [tokens] mode = "stream" the sequences of an epoch '
+            "are counted only while it is read. Leave it out."
         )
     if size == AUTO and train.get("epochs") is not None:
         raise InputError(

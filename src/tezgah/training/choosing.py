@@ -9,14 +9,14 @@ from tezgah.console import say
 from tezgah.errors import InputError
 from tezgah.models.build import build_config
 from tezgah.models.config import CausalConfig
-from tezgah.models.cost import count_parameters, flops_per_token, training_bytes
+from tezgah.models.cost import count_parameters, flops_per_token, scaling_parameters, training_bytes
 from tezgah.models.settings import ModelSettings
 from tezgah.models.sizing import AUTO, DEPTHS, at_depth
 from tezgah.training.checks import holds_attention
 from tezgah.training.place import Place, choose_place, matrix_rate
 from tezgah.training.probe import COMPILED_GAIN, fitting, free_memory, step_rate
 from tezgah.training.scaling import (
-    MOST_EPOCHS,
+    MAX_EPOCHS,
     TOKENS_PER_PARAMETER,
     batch_sequences,
     batch_tokens,
@@ -59,6 +59,17 @@ class Ask:
         """Whether the batch is open."""
         return self.train.batch_size == AUTO or (self.train.batch_size is None and self.sizes_itself)
 
+    @property
+    def max_epochs(self) -> float:
+        """How often the text may be read; 0 is as often as the budget has it."""
+        given = self.train.max_epochs
+        return given if given is not None else MAX_EPOCHS if self.sizes_itself and self.tokens else 0.0
+
+    @property
+    def most(self) -> float | None:
+        """The most tokens to train on; None where there is no limit."""
+        return self.max_epochs * self.tokens if self.max_epochs and self.tokens else None
+
     def config(self, depth: int | None = None) -> CausalConfig:
         """The model's configuration, at a depth of the ladder where its size is open."""
         if self.start:
@@ -74,23 +85,28 @@ def choose_open(ask: Ask) -> Fields:
     if not (ask.sizes_itself or ask.batches_itself):
         config = ask.config()
         given = closed(ask.train)
-        found = {"batch_size": given.batch_size, **rates(config.width, ask.start is not None)}
+        found = {
+            "max_epochs": given.max_epochs,
+            "batch_size": given.batch_size,
+            **rates(config.width, ask.start is not None),
+        }
         return _open(ask, {**found, "weight_decay": given.weight_decay}, {})
     place = choose_place(ask.train, ask.world.local_rank)
-    config, tokens, told = _sized(ask, place)
+    config, paid, told = _sized(ask, place)
+    tokens = paid if ask.most is None else min(paid, ask.most)
     context = config.context_length
     rule = batch_sequences(tokens, context, ask.world.size)
     batch = rule if ask.batches_itself else closed(ask.train).batch_size
     steps = max(1.0, tokens / (batch * context))
     factor = 1.0 if batch == rule else batch * context / batch_tokens(tokens)
-    found = {"batch_size": batch, **rates(config.width, ask.start is not None, factor)}
+    found = {"max_epochs": ask.max_epochs, "batch_size": batch, **rates(config.width, ask.start is not None, factor)}
     found["weight_decay"] = weight_decay(steps)
     shape: Fields = {}
     if ask.sizes_itself:
         shape = {"n_layers": config.n_layers, "width": config.width, "n_heads": config.stack.n_heads}
     if ask.batches_itself:
         found["micro_batch_size"] = ask.train.micro_batch_size or _micro_batch(ask, config, batch, place)
-    _explain(ask, config, tokens, batch, told)
+    _explain(ask, config, paid, batch, told)
     return _open(ask, found, shape)
 
 
@@ -109,12 +125,12 @@ def _sized(ask: Ask, place: Place) -> tuple[CausalConfig, float, str]:
     if table.minutes is None:
         tokens = partial(_tokens_paid, ask)
         ladder = _ladder(ask, place)
-        return (chosen := choose(ladder, tokens, ask.tokens)), tokens(chosen), ""
+        return (chosen := choose(ladder, tokens, ask.most)), tokens(chosen), ""
     seconds = 60 * table.minutes * IN_STEPS
     matrix = matrix_rate(place)
     rate, chosen, ladder = 0.4 * matrix, None, _ladder(ask, place)
     for _ in range(PROBES):
-        earlier, chosen = chosen, choose(ladder, _paid_by(rate * seconds * _machines(ask, place)), ask.tokens)
+        earlier, chosen = chosen, choose(ladder, _paid_by(rate * seconds * _machines(ask, place)), ask.most)
         if chosen == earlier:
             break
         rate = step_rate(chosen, closed(table, batch_size=1), place)
@@ -179,25 +195,27 @@ def _micro_batch(ask: Ask, config: CausalConfig, batch: int, place: Place) -> in
     return 0 if found == share else found
 
 
-def _explain(ask: Ask, config: CausalConfig, tokens: float, batch: int, told: str) -> None:
-    """Say what was chosen, and why."""
-    parameters, per_token = count_parameters(config), flops_per_token(config)
+def _explain(ask: Ask, config: CausalConfig, paid: float, batch: int, told: str) -> None:
+    """Say what was chosen, and why; `paid` is the tokens that the budget would pay for."""
+    per_token, most = flops_per_token(config), ask.most
+    tokens = paid if most is None else min(paid, most)
     if told:
         say(f"size: {told}")
     epochs = f", {tokens / ask.tokens:.2g} epochs of the text" if ask.tokens else ""
-    what = f"{config.n_layers} layers × {config.width}, {parameters:,} parameters" if ask.sizes_itself else "the model"
+    shape = ratio = ""
+    if ask.sizes_itself:
+        shape = f"{config.n_layers} layers × {config.width}, {count_parameters(config):,} parameters, "
+        ratio = f"; {tokens / scaling_parameters(config):.2g} tokens a parameter that multiplies, "
+        ratio += f"{TOKENS_PER_PARAMETER} are sought"
     say(
-        f"size: {what} on {tokens / 1e6:,.3g} million tokens{epochs}, {batch} × {config.context_length} a step: "
-        f"{tokens * per_token:.1e} FLOPs, near {TOKENS_PER_PARAMETER} tokens a parameter that multiplies and at most "
-        f"{MOST_EPOCHS} epochs where that can be"
+        f"size: {shape}{tokens / 1e6:,.3g} million tokens{epochs}, {batch} × {config.context_length:,} in a step: "
+        f"{tokens * per_token:.1e} FLOPs{ratio}"
     )
+    if tokens < 0.9 * paid:
+        say(
+            f"note: training ends after {ask.max_epochs:g} epochs (max_epochs), with {tokens / paid:.0%} of the budget: "
+            "more text would use the rest."
+        )
     head = 6 * config.vocab_size * config.width / per_token
     if ask.sizes_itself and head > 1 / 2:
-        say(
-            f"note: scoring {config.vocab_size:,} ids is {head:.0%} of that; a smaller vocab_size leaves more to the rest."
-        )
-    if ask.tokens and tokens > 2 * MOST_EPOCHS * ask.tokens:
-        say(
-            "note: that is more than this text can teach; more text, a smaller budget or --train.keep_best true "
-            "guard against learning it by heart."
-        )
+        say(f"note: scoring {config.vocab_size:,} ids is {head:.0%} of that; a smaller vocab_size leaves more.")

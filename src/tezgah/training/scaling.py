@@ -11,8 +11,8 @@ from tezgah.models.cost import scaling_parameters
 from tezgah.training.settings import TrainSettings
 
 TOKENS_PER_PARAMETER = 12  # of those that scale; nanochat's setting under Muon. Chinchilla's is 20 under AdamW
-MOST_EPOCHS = 4  # up to here, text read again teaches nearly what new text does (Muennighoff et al. 2023)
-LEAST_TOKENS_PER_PARAMETER = 1  # a model is not made larger than this for want of text
+MAX_EPOCHS = 4.0  # up to here text read again teaches nearly what new text does (Muennighoff et al. 2023, 2305.16264)
+LEAST_TOKENS_PER_PARAMETER = 1 / 8  # a model is not made larger than this for want of text
 REFERENCE_WIDTH = 256  # where the default learning rates were chosen
 DECAYED_STEPS = 3_500  # up to here weight decay is the default
 CONTINUED = 0.25  # of a first training's rates, where one goes on from a model that has learned
@@ -44,7 +44,7 @@ def batch_sequences(tokens: float, context_length: int, processes: int = 1) -> i
 def rates(width: int, is_continued: bool = False, batch_factor: float = 1.0) -> dict[str, float]:
     """Learning rates for a width, three digits each; `batch_factor` is the batch over the rule's for this budget.
 
-    AdamW's go with width^-½ (nanochat: (width / 768)^-½). Muon's are the same at every width and depth: the norm of its
+    AdamW's go with width^-½ (nanochat: (width / 768)^-½), and stay at the default below width 256. Muon's are the same at every width and depth: the norm of its
     step is that of the matrix's shape already (Jordan et al. 2024; Bernstein and Newhouse 2024). Both go with the root
     of the batch (Malladi et al. 2022), by a factor of 2 at most. The budget comes in through the batch; of a training
     that goes on from a model, they are a quarter.
@@ -56,7 +56,7 @@ def rates(width: int, is_continued: bool = False, batch_factor: float = 1.0) -> 
     factor = min(MOST_BATCH_FACTOR, max(1 / MOST_BATCH_FACTOR, batch_factor**0.5))
     factor *= CONTINUED if is_continued else 1.0
     return {
-        "learning_rate": _digits(default.learning_rate * (REFERENCE_WIDTH / width) ** 0.5 * factor),
+        "learning_rate": _digits(default.learning_rate * min(1.0, REFERENCE_WIDTH / width) ** 0.5 * factor),
         "muon_learning_rate": _digits(default.muon_learning_rate * factor),
     }
 
@@ -75,26 +75,25 @@ def weight_decay(steps: float) -> float:
 
 
 def choose(
-    ladder: Sequence[CausalConfig], tokens: Callable[[CausalConfig], float], at_hand: int | None = None
+    ladder: Sequence[CausalConfig], tokens: Callable[[CausalConfig], float], most: float | None = None
 ) -> CausalConfig:
     """The configuration of `ladder`, smallest first, that a budget is best spent on.
 
     `tokens` says how many the budget pays for with each. Taken is the one with the nearest to 12 tokens a scaling
-    parameter (nanochat's ratio). Where that reads the `at_hand` tokens of the training text more than four times, a
-    larger one is, until it does not (Muennighoff et al. 2023, arXiv 2305.16264: up to four epochs, repeated text is
-    nearly as good as new), but never one with more parameters than four epochs have tokens. More budget never gives a
-    smaller model.
+    parameter (nanochat's ratio). Where that is more than the `most` tokens the text may give, a larger one is, which
+    spends the budget on fewer, but none with more parameters than eight times those tokens: so little text could not
+    tell it from a smaller one. More budget never gives a smaller model.
     """
-    ratios = [tokens(rung) / scaling_parameters(rung) for rung in ladder]
-    chosen = min(range(len(ladder)), key=lambda rung: abs(math.log(ratios[rung] / TOKENS_PER_PARAMETER)))
-    if at_hand is None:
+    paid = [tokens(rung) for rung in ladder]
+    parameters = [scaling_parameters(rung) for rung in ladder]
+    off = [abs(math.log(each / count / TOKENS_PER_PARAMETER)) for each, count in zip(paid, parameters, strict=True)]
+    chosen = off.index(min(off))
+    if most is None:
         return ladder[chosen]
-    most = MOST_EPOCHS * at_hand
-    if tokens(ladder[-1]) < tokens(ladder[0]):  # else a larger one reads no less
-        enough = (rung for rung in range(len(ladder)) if tokens(ladder[rung]) <= most)
-        chosen = max(chosen, next(enough, len(ladder) - 1))
-    affordable = sum(scaling_parameters(rung) * LEAST_TOKENS_PER_PARAMETER <= most for rung in ladder)
-    return ladder[min(chosen, max(0, affordable - 1))]
+    if paid[-1] < paid[0]:  # else a larger one reads no less
+        chosen = max(chosen, next((rung for rung, each in enumerate(paid) if each <= most), len(ladder) - 1))
+    told = sum(count * LEAST_TOKENS_PER_PARAMETER <= most for count in parameters)
+    return ladder[min(chosen, max(0, told - 1))]
 
 
 def _digits(value: float) -> float:

@@ -24,6 +24,13 @@ class TrainTable(Settings, frozen=True):
         PositiveFloat | None, Meta(description="budget: floating-point operations, as `inspect` counts them")
     ] = None
 
+    max_epochs: Annotated[
+        NaturalFloat | None,
+        Meta(
+            description='no budget goes on beyond so many passes; 0 is off; default 4 with model.size = "auto", else 0'
+        ),
+    ] = None
+
     batch_size: Annotated[
         PositiveInt | Literal["auto"] | None,
         Meta(description="sequences per optimizer step, over all processes; auto follows from the budget; default 8"),
@@ -111,6 +118,7 @@ class TrainTable(Settings, frozen=True):
 class TrainSettings(TrainTable, frozen=True):
     """The table with nothing left open: what training is told. The defaults are those of width 256."""
 
+    max_epochs: NaturalFloat = 0.0
     batch_size: PositiveInt = 8
     learning_rate: PositiveFloat = 3e-3
     muon_learning_rate: PositiveFloat = 0.02
