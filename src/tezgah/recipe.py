@@ -247,8 +247,8 @@ def _check_choice(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
         )
     if train.get("max_epochs") and values["tokens"].get("mode") == "stream":
         raise InputError(
-            f'{name}: [train] max_epochs = {train["max_epochs"]}: with [tokens] mode = "stream" the sequences of an epoch '
-            "are counted only while it is read. Leave it out."
+            f'{name}: [train] max_epochs = {train["max_epochs"]}: with [tokens] mode = "stream" the sequences of an '
+            "epoch are counted only while it is read. Leave it out."
         )
     if size == AUTO and train.get("epochs") is not None:
         raise InputError(

@@ -34,8 +34,8 @@ def starter(path: Path) -> str:
         "# A recipe: what a run does, stage by stage. Start it, and go on with it after a stop, with",
         f"#     tezgah run {path}",
         "# Paths start from the folder where that command is given. A line `#name = value` shows a default;",
-        "# remove its `#` to change it. The budget is exactly one of steps, tokens, epochs, minutes, flops; from minutes,",
-        '# tokens or flops, size = "auto" finds the model and its batch. A field without a value is left to a rule.',
+        "# remove its `#` to change it. The budget is exactly one of steps, tokens, epochs, minutes, flops. Of",
+        '# minutes, tokens or flops, size = "auto" makes the model. A field without a value follows a rule.',
     ]
     table = ""
     for key, field in recipe_fields().items():

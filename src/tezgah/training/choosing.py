@@ -85,12 +85,8 @@ def choose_open(ask: Ask) -> Fields:
     if not (ask.sizes_itself or ask.batches_itself):
         config = ask.config()
         given = closed(ask.train)
-        found = {
-            "max_epochs": given.max_epochs,
-            "batch_size": given.batch_size,
-            **rates(config.width, ask.start is not None),
-        }
-        return _open(ask, {**found, "weight_decay": given.weight_decay}, {})
+        found = {"max_epochs": given.max_epochs, "batch_size": given.batch_size, "weight_decay": given.weight_decay}
+        return _open(ask, found | rates(config.width, ask.start is not None), {})
     place = choose_place(ask.train, ask.world.local_rank)
     config, paid, told = _sized(ask, place)
     tokens = paid if ask.most is None else min(paid, ask.most)
@@ -213,7 +209,7 @@ def _explain(ask: Ask, config: CausalConfig, paid: float, batch: int, told: str)
     )
     if tokens < 0.9 * paid:
         say(
-            f"note: training ends after {ask.max_epochs:g} epochs (max_epochs), with {tokens / paid:.0%} of the budget: "
+            f"note: training ends after {ask.max_epochs:g} epochs (max_epochs), at {tokens / paid:.0%} of the budget; "
             "more text would use the rest."
         )
     head = 6 * config.vocab_size * config.width / per_token

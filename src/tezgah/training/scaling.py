@@ -44,10 +44,10 @@ def batch_sequences(tokens: float, context_length: int, processes: int = 1) -> i
 def rates(width: int, is_continued: bool = False, batch_factor: float = 1.0) -> dict[str, float]:
     """Learning rates for a width, three digits each; `batch_factor` is the batch over the rule's for this budget.
 
-    AdamW's go with width^-½ (nanochat: (width / 768)^-½), and stay at the default below width 256. Muon's are the same at every width and depth: the norm of its
-    step is that of the matrix's shape already (Jordan et al. 2024; Bernstein and Newhouse 2024). Both go with the root
-    of the batch (Malladi et al. 2022), by a factor of 2 at most. The budget comes in through the batch; of a training
-    that goes on from a model, they are a quarter.
+    AdamW's go with width^-½ (nanochat: (width / 768)^-½), and stay at the default below width 256. Muon's are the same
+    at every width and depth: the norm of its step is that of the matrix's shape already (Jordan et al. 2024; Bernstein
+    and Newhouse 2024). Both go with the root of the batch (Malladi et al. 2022), by a factor of 2 at most. The budget
+    comes in through the batch; of a training that goes on from a model, they are a quarter.
 
     >>> rates(256), rates(768)["learning_rate"], rates(256, is_continued=True)["muon_learning_rate"]
     ({'learning_rate': 0.003, 'muon_learning_rate': 0.02}, 0.00173, 0.005)

@@ -26,9 +26,7 @@ class TrainTable(Settings, frozen=True):
 
     max_epochs: Annotated[
         NaturalFloat | None,
-        Meta(
-            description='no budget goes on beyond so many passes; 0 is off; default 4 with model.size = "auto", else 0'
-        ),
+        Meta(description='passes after which any budget ends; 0 is off; default 4 with model.size = "auto", else 0'),
     ] = None
 
     batch_size: Annotated[
