@@ -175,8 +175,8 @@ REFUSED = {
         '[train] batch_size must be a whole number, 1 or more or auto, not "atuo". Did you mean auto?'
     ),
     '[tokens]\nmode = "stream"\n[train]\nsteps = 2\nmax_epochs = 2': (
-        '[train] max_epochs = 2.0: with [tokens] mode = "stream" the sequences of an epoch are counted only while it is '
-        "read. Leave it out."
+        '[train] max_epochs = 2.0: with [tokens] mode = "stream" the sequences of an epoch are counted only while it '
+        "is read. Leave it out."
     ),
     '[model]\nfrom = "a"\nsize = "auto"\n[train]\nminutes = 1': "[model] size: comes from the folder a. Leave it out.",
 }

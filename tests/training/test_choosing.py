@@ -78,7 +78,7 @@ def test_what_is_stated_is_not_chosen() -> None:
         "weight_decay": 0.0,
         "max_epochs": 2.0,
     }
-    assert sorted(asked(flops=1e15, **stated)) == ["model.n_heads", "model.n_layers", "model.width"]
+    assert sorted(asked(flops=1e15, max_epochs=2.0, **stated)) == ["model.n_heads", "model.n_layers", "model.width"]
 
 
 def test_a_recipe_that_leaves_only_rates_open_gets_the_defaults(machine: list[int]) -> None:
