@@ -501,9 +501,9 @@ def test_every_field_named_as_display_exists() -> None:
 @pytest.fixture
 def open_bench(bench: Bench) -> Bench:
     """A recipe that leaves size, batch and rates open, and what is chosen for it."""
-    bench.tables |= {"model": {"size": "auto"}, "train": {"minutes": 1.0}}
+    bench.tables |= {"model": {"size": "auto"}, "train": {"tokens": 1_000}}
     bench.chooses = {"model.n_layers": 3, "model.width": 192, "model.n_heads": 3, "train.batch_size": 4}
-    bench.chooses |= {"train.micro_batch_size": 2, "train.learning_rate": 3e-3, "train.muon_learning_rate": 0.02}
+    bench.chooses |= {"train.micro_batch_size": 0, "train.learning_rate": 3e-3, "train.muon_learning_rate": 0.02}
     bench.chooses |= {"train.weight_decay": 0.1, "train.max_epochs": 4.0}
     return bench
 
@@ -523,7 +523,7 @@ def test_what_is_left_open_is_chosen_once_and_stands_in_the_run_folder(open_benc
     assert open_bench.files() == before and open_bench.last.asked == []
 
 
-@pytest.mark.parametrize("changed", [{}, {"train__minutes": 2.0}, {"train__threads": 2}])
+@pytest.mark.parametrize("changed", [{}, {"train__tokens": 2_000}, {"train__threads": 2}])
 def test_a_training_that_goes_on_never_chooses_again(open_bench: Bench, changed: Any) -> None:
     open_bench.go(stops_at="train")
     first = open_bench.last.trained
@@ -531,7 +531,7 @@ def test_a_training_that_goes_on_never_chooses_again(open_bench: Bench, changed:
     assert open_bench.go(**changed) == FROM_TRAINING
     assert open_bench.last.times_chosen == 0
     assert first and open_bench.last.trained and open_bench.last.trained.model == first.model
-    assert open_bench.go(**changed) == [] and open_bench.go(train__minutes=3.0) == FROM_TRAINING
+    assert open_bench.go(**changed) == [] and open_bench.go(train__tokens=3_000) == FROM_TRAINING
     assert open_bench.last.times_chosen == 0
 
 
@@ -545,7 +545,8 @@ def test_a_training_killed_before_its_first_checkpoint_keeps_what_was_chosen(ope
 def test_another_training_chooses_for_itself(open_bench: Bench) -> None:
     open_bench.go()
     open_bench.chooses = open_bench.chooses | {"model.n_layers": 5}
-    for changed in ({"train__seed": 2}, {"train__seed": 2, "train__minutes": 0.5}):
+    changes: list[Any] = [{"train__seed": 2}, {"train__seed": 2, "train__tokens": 500}]
+    for changed in changes:
         assert open_bench.go(**changed) == FROM_TRAINING and open_bench.last.times_chosen == 1
         assert open_bench.last.trained and open_bench.last.trained.model.n_layers == 5
     assert open_bench.go(restart=True) == FROM_TRAINING and open_bench.last.times_chosen == 1

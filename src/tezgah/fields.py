@@ -168,7 +168,7 @@ def shown(value: Any) -> str:
 
 
 def _either(words: tuple[str, ...]) -> str:
-    return ", ".join(words[:-1]) + f" or {words[-1]}"
+    return ", ".join(words[:-1]) + f" or {words[-1]}" if len(words) > 1 else words[0]
 
 
 def _number(text: str, whole: bool) -> int | float | str:

@@ -82,10 +82,12 @@ def run(
         if not members.is_first:
             members.follow(lambda: _train_along(recipe, folder, stations))
             return RunResult(folder)
+        due = _Run(recipe, folder, only, restart, stations, members)  # refuses a missing source
         with locked(folder):
             if branch is not None:
                 begin_branch(branch, recipe, folder)
-            due = _Run(recipe, folder, only, restart, stations, members)
+                due.settle()
+            due.check()
             if is_profiled and not due.trains():
                 raise InputError(
                     f"{folder}: --profile watches training, and there is no step left to train. "
@@ -97,6 +99,7 @@ def run(
 def is_up_to_date(recipe: Recipe, folder: Path) -> bool:
     """Whether a run has nothing left to do. Raises InputError where the recipe does not fit its training."""
     run = _Run(recipe, folder, None, False, real_stations(), Crew(True, lambda word: word))
+    run.check()
     return not run.is_anything_due()
 
 
@@ -136,10 +139,17 @@ class _Run:
         self.told, self.folder, self.only, self.restart = recipe, folder, only, restart
         self.stations, self.crew = stations, crew
         self.result = RunResult(folder)
-        begins = restart and only in (None, "train")
-        self._take(recipe if begins else settled(recipe, folder))
-        if only not in ("evaluate", "report") and not begins:
-            decide(folder, self.recipe, self.stamps["train"])  # refuses before anything is touched
+        self.settle()
+
+    def settle(self) -> None:
+        """Take what the recipe leaves open from the training in the folder, unless another is to begin."""
+        begins = self.restart and self.only in (None, "train")
+        self._take(self.told if begins else settled(self.told, self.folder))
+
+    def check(self) -> None:
+        """Refuse a recipe that the folder's training may not go on with, before anything is touched."""
+        if self.only not in ("evaluate", "report") and not (self.restart and self.only in (None, "train")):
+            decide(self.folder, self.recipe, self.stamps["train"])
 
     def _take(self, recipe: Recipe) -> None:
         """Go by this recipe from here on."""
@@ -197,7 +207,7 @@ class _Run:
             aside = set_aside(self.folder)
             if aside:
                 say(f"train: the earlier training is kept in {aside}")
-            self._take(self.told if self.restart else settled(self.told, self.folder))
+            self.settle()
         if self.restart:
             forget_plan(self.folder)
         chosen = self._choose()

@@ -124,14 +124,15 @@ def _sized(ask: Ask, place: Place) -> tuple[CausalConfig, float, str]:
         return (chosen := choose(ladder, tokens, ask.most)), tokens(chosen), ""
     seconds = 60 * table.minutes * IN_STEPS
     matrix = matrix_rate(place)
-    rate, chosen, ladder = 0.4 * matrix, None, _ladder(ask, place)
+    seconds *= _machines(ask, place)
+    rate, ladder = 0.4 * matrix, _ladder(ask, place)
+    chosen = choose(ladder, _paid_by(rate * seconds), ask.most)
     for _ in range(PROBES):
-        earlier, chosen = chosen, choose(ladder, _paid_by(rate * seconds * _machines(ask, place)), ask.most)
+        rate = step_rate(chosen, closed(table, batch_size=1), place)
+        earlier, chosen = chosen, choose(ladder, _paid_by(rate * seconds), ask.most)
         if chosen == earlier:
             break
-        rate = step_rate(chosen, closed(table, batch_size=1), place)
-    assert chosen is not None
-    flops = rate * seconds * _machines(ask, place)
+    flops = rate * seconds
     gain = f" (a step as it is written, × {COMPILED_GAIN} for compiling)" if place.compiled else ""
     told = (
         f"measured here: {rate / 1e9:,.0f} GFLOP/s in training steps{gain}, {matrix / 1e9:,.0f} in matrix products; "

@@ -37,7 +37,7 @@ def batch_sequences(tokens: float, context_length: int, processes: int = 1) -> i
     >>> batch_sequences(2.2e6, 512), batch_sequences(3e7, 512), batch_sequences(2.2e6, 512, processes=3)
     (4, 16, 6)
     """
-    sequences = 2 ** max(0, round(math.log2(batch_tokens(tokens) / context_length)))
+    sequences = 1 << max(0, round(math.log2(batch_tokens(tokens) / context_length)))
     return -(-sequences // processes) * processes
 
 
