@@ -199,7 +199,7 @@ def test_other_settings_beside_the_grid_are_refused_by_name(bench: Bench) -> Non
     bench.go("train.learning_rate=1e-3")
     said = bench.go("train.learning_rate=1e-3,1e-2", flags=("--train.batch_size", "4", "--train.steps", "3"), code=2)
     assert "its points were made with other settings: " in said["said"]
-    assert "[train] steps 2 → 3, [train] batch_size 8 → 4. Change them back" in said["said"]
+    assert "[train] steps 2 → 3, [train] batch_size unset → 4. Change them back" in said["said"]
     bench.made()
     bench.go("train.learning_rate=1e-3", flags=("--train.checkpoint_steps", "7"))  # changes no weight
     assert bench.made() == []

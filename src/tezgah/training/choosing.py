@@ -198,6 +198,7 @@ def _explain(ask: Ask, config: CausalConfig, paid: float, batch: int, told: str)
     tokens = paid if most is None else min(paid, most)
     if told:
         say(f"size: {told}")
+    amount = f"{tokens / 1e6:,.3g} million" if tokens >= 1e6 else f"{tokens:,.0f}"
     epochs = f", {tokens / ask.tokens:.2g} epochs of the text" if ask.tokens else ""
     shape = ratio = ""
     if ask.sizes_itself:
@@ -205,7 +206,7 @@ def _explain(ask: Ask, config: CausalConfig, paid: float, batch: int, told: str)
         ratio = f"; {tokens / scaling_parameters(config):.2g} tokens a parameter that multiplies, "
         ratio += f"{TOKENS_PER_PARAMETER} are sought"
     say(
-        f"size: {shape}{tokens / 1e6:,.3g} million tokens{epochs}, {batch} × {config.context_length:,} in a step: "
+        f"size: {shape}{amount} tokens{epochs}, {batch} × {config.context_length:,} in a step: "
         f"{tokens * per_token:.1e} FLOPs{ratio}"
     )
     if tokens < 0.9 * paid:
