@@ -60,7 +60,7 @@ def test_a_budget_is_enough_and_a_larger_one_goes_on_with_the_same_model(
     assert first["model.width"] == read_config(run / "model").width == 128
     assert "train.weight_decay" not in first
     resolved = tomllib.loads((run / "recipe.toml").read_text())
-    assert resolved["model"]["n_layers"] == 2 and "size" not in resolved["model"]
+    assert resolved["model"]["n_layers"] == 2 and resolved["model"]["size"] == ""
     assert resolved["train"]["flops"] == 3e10 and resolved["train"]["weight_decay"] == 0.05
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     record = read_training(run)
