@@ -22,7 +22,7 @@ from tezgah.crew import Crew, crew
 from tezgah.errors import InputError
 from tezgah.files import atomic_folder, read_json, write_text
 from tezgah.lock import locked
-from tezgah.recipe import Recipe, dump_recipe, filled, open_fields
+from tezgah.recipe import Recipe, by_key, dump_recipe, filled, open_fields, recipe_tables
 from tezgah.runlog import logging_to, write_versions
 from tezgah.stages import STAGES, evaluation_fingerprint, is_current, stamps, write_stamp
 from tezgah.training.trackers import check_trackers
@@ -218,9 +218,10 @@ class _Run:
 
     def _choose(self) -> dict[str, Any]:
         """What was chosen for this training where its recipe leaves a field open: now, or when it began."""
-        before = None if self.restart else read_training(self.folder)
         if not open_fields(self.recipe):
-            return before.chosen if before else {}
+            before = None if self.restart else read_training(self.folder)
+            stands = by_key(recipe_tables(self.recipe))
+            return {key: value for key, value in (before.chosen if before else {}).items() if stands.get(key) == value}
         chosen = self.stations.choose(self.recipe, self.folder)
         if chosen:
             self._take(filled(self.recipe, chosen))
