@@ -15,6 +15,7 @@ class Task:
 
     data: str = ""  # the folder that `write_data` filled
     nanogpt: str = ""  # a checkout of nanoGPT
+    nanochat: str = ""  # a checkout of nanochat
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = 2
     compiled: bool = True

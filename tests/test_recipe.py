@@ -178,6 +178,13 @@ REFUSED = {
         '[train] max_epochs = 2.0: with [tokens] mode = "stream" the sequences of an epoch are counted only while it '
         "is read. Leave it out."
     ),
+    '[model]\ntied = true\n[train]\nsteps = 2\nstart = "pairs"': (
+        '[train] start = "pairs" needs a head of its own and no learned positions. Set [model] shape = "qwen3" or '
+        '"llama", without tied = true, or leave start out.'
+    ),
+    '[model]\nfrom = "a"\n[train]\nsteps = 2\nstart = "pairs"': (
+        '[train] start = "pairs" would overwrite the weights of [model] from. Leave one of them out.'
+    ),
     '[model]\nfrom = "a"\nsize = "auto"\n[train]\nminutes = 1': "[model] size: comes from the folder a. Leave it out.",
 }
 

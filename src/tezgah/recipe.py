@@ -73,6 +73,8 @@ def make_recipe(tables: Mapping[str, Any], overrides: Mapping[str, Any] | None =
         values[table][field] = value
     _check_budget({budget: values["train"].get(budget) for budget in BUDGETS}, name)
     _check_choice(values, name)
+    if values["train"].get("start") == "pairs":
+        _check_pairs(values["model"], name)
     if values["tokens"].get("mode") == "stream":
         _check_stream(values, name)
     if values["model"].get("from"):
@@ -260,6 +262,19 @@ def _check_choice(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
         raise InputError(
             f'{name}: [train] steps = {train["steps"]}: {field} = "auto" decides how large a step is. '
             "Set minutes, tokens or flops."
+        )
+
+
+def _check_pairs(model: Mapping[str, Any], name: str) -> None:
+    """Refuse a model whose embedding and head cannot be had from counts."""
+    if model.get("from") is not None:
+        raise InputError(
+            f'{name}: [train] start = "pairs" would overwrite the weights of [model] from. Leave one of them out.'
+        )
+    if model.get("tied") or model.get("shape", "qwen3") not in ("qwen3", "llama"):
+        raise InputError(
+            f'{name}: [train] start = "pairs" needs a head of its own and no learned positions. Set [model] shape = '
+            '"qwen3" or "llama", without tied = true, or leave start out.'
         )
 
 

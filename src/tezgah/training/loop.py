@@ -33,7 +33,7 @@ from tezgah.training.checkpoint import TrainingState, resume, save_checkpoint
 from tezgah.training.checks import check_before_training, check_initial_loss, out_of_memory
 from tezgah.training.journal import Journal
 from tezgah.training.metrics import read_metrics
-from tezgah.training.pairs import check_pairs_start, start_from_pairs
+from tezgah.training.pairs import start_from_pairs
 from tezgah.training.place import Place, choose_place, matrix_rate
 from tezgah.training.planning import plan_training
 from tezgah.training.profile import READ, naming_kernels, profiled
@@ -152,7 +152,6 @@ class Trainer:
 
     def _start_from_pairs(self) -> None:
         """First weights from the text itself, before anything looks at them."""
-        check_pairs_start(self.model)
         pairs = count_pairs(self.data.train.sample.stream, self.model.config.vocab_size)
         start_from_pairs(self.model, pairs, self.place, self.settings.seed)
         if self.world.is_first:
