@@ -7,6 +7,7 @@ took. Between two rounds it waits for the next line and costs nothing.
 import dataclasses
 import importlib.util
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -43,6 +44,7 @@ class Rounds:
         if self.steps:
             self.synchronize()
             answer = {"seconds": time.perf_counter() - self.started, "waited": self.waited, "busy": self.busy}
+            answer["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             print(json.dumps(answer), file=self.answers, flush=True)
 
     def _wait(self) -> None:

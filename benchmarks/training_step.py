@@ -42,7 +42,7 @@ class Contestant:
     def __init__(self, name: str, task: Task) -> None:
         self.name, self.task = name, task
         self.process = Companion(name, [contestants.__file__, name, json.dumps(dataclasses.asdict(task))])
-        self.waited = self.busy = 0.0
+        self.waited = self.busy = self.peak = 0.0
         self.run(WARMUP_STEPS)
         self.waited = self.busy = 0.0
 
@@ -51,6 +51,7 @@ class Contestant:
         answer = self.process.ask(steps)
         self.waited += answer["waited"]
         self.busy += answer["busy"]
+        self.peak = answer["peak"]  # bytes
         return float(steps * self.task.batch_tokens / answer["seconds"])
 
 
