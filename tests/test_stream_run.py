@@ -52,7 +52,7 @@ class Progress(progress.StreamProgress):
         self.state = msgspec.structs.replace(self.state, spacing=100)
 
 tezgah.training.loop.matrix_rate = lambda place: 1e12
-streamed.StreamedSequences.__init__.__defaults__ = (400,)
+streamed.BUFFER_TOKENS = 400
 stream.SLICE_BYTES = 200
 progress.StreamProgress = Progress
 sys.exit(main())
@@ -72,8 +72,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "stream.toml"
 
 
-def start(recipe: Path, run: Path) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", MAIN, "run", str(recipe), "--run", str(run)]
+def start(recipe: Path, run: Path, *flags: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", MAIN, "run", str(recipe), "--run", str(run), *flags]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
 
 

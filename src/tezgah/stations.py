@@ -1,8 +1,7 @@
 """What each stage of a run does: which rooms it calls, with what, and what it leaves in its folder."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from functools import partial
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from tezgah.files import write_json
 from tezgah.recipe import Recipe
 from tezgah.stages import FORMATS, tokenizer_path
 from tezgah.starting import checkpoints, find_model
+from tezgah.training_sequences import tell_shares, training_sequences
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tezgah.evaluation.bits_per_byte import Indices
     from tezgah.models.causal import CausalLM
     from tezgah.tokenizer.tokenizer import Tokenizer
-    from tezgah.tokens.sequences import Sequences, TrainingSequences
     from tezgah.training.loop import Callbacks, TrainResult
     from tezgah.training.place import Place
 
@@ -146,46 +145,22 @@ def train_on(
     from tezgah.tokens.sequences import Sequences
     from tezgah.tokens.shards import TokenStream
     from tezgah.training.loop import Data, train
+    from tezgah.training.world import join_world
 
     learned, held_out = (TokenStream(run / "tokens", split) for split in (training_split(recipe), "validation"))
     for stream in (learned, held_out):
         stream.check_tokenizer(tokenizer.hash)
-    context_length, stride = model.config.context_length, recipe.tokens.stride
-    stored = Sequences(learned, context_length, stride)
-    validation = Sequences(held_out, context_length, stride, recipe.tokens.keep_short)
+    context_length = model.config.context_length
+    validation = Sequences(held_out, context_length, recipe.tokens.stride, recipe.tokens.keep_short)
     callbacks = _callbacks(recipe, tokenizer, held_out, context_length)
-    with _training_sequences(stored, tokenizer, recipe, run, fingerprint) as sequences:
+    with training_sequences(learned, context_length, tokenizer, recipe, run, fingerprint) as sequences:
         separately = recipe.tokens.documents == "separate"
         data = Data(sequences, validation, tokenizer.separator_id, reads_separately=separately)
         result = train(model, data, recipe.train, run, fingerprint, callbacks, is_profiled)
-        return result, sequences.epochs(result.steps * recipe.train.batch_size)
-
-
-@contextmanager
-def _training_sequences(
-    stored: "Sequences", tokenizer: "Tokenizer", recipe: Recipe, run: Path, fingerprint: str
-) -> "Iterator[TrainingSequences]":
-    """The stored sequences, or those of a stream, with what was measured of it said at the end."""
-    from tezgah.console import say
-    from tezgah.tokens.progress import StreamProgress
-    from tezgah.tokens.stream import read_pieces
-    from tezgah.tokens.streamed import StreamedSequences
-    from tezgah.training.world import join_world
-
-    if recipe.tokens.mode == "stored":
-        yield stored
-        return
-    is_first = join_world().is_first
-    progress = StreamProgress(run / "checkpoints" / "stream.json", fingerprint, is_first)
-    read = partial(read_pieces, recipe.corpus, tokenizer)
-    with closing(StreamedSequences(read, progress, stored)) as sequences:
-        yield sequences
-    state = progress.state
-    if is_first and state.reached.tokens:
-        say(
-            f"stream: {state.reached.documents:,} documents, {state.reached.tokens:,} tokens read in the first epoch, "
-            f"{state.characters_per_token:.2f} characters and {state.bytes_per_token:.2f} bytes a token"
-        )
+        count = result.steps * recipe.train.batch_size
+        if join_world().is_first:
+            tell_shares(sequences, count)
+        return result, sequences.epochs(count)
 
 
 def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any]:

@@ -35,6 +35,13 @@ class TokenStream:
         if len(self) != entry.text_tokens + entry.documents + 1:
             raise _damaged(folder / "index.json", _disagreement(entry))
 
+    def document_sources(self) -> NDArray[np.uint16]:
+        """The number of each document's source among `index.sources`, (documents,)."""
+        if not self.index.sources:
+            raise InputError(f"{self.folder}: does not say which source a document is of. Make the tokens anew.")
+        documents = self.index.splits[self.split].documents
+        return _open(self.folder / f"{self.split}-sources.npy", "uint16", documents)
+
     def __len__(self) -> int:
         """Tokens in the stream, separators included."""
         return int(self._starts[-1])

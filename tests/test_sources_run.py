@@ -1,0 +1,103 @@
+"""A run over sources in shares of their own: what it says and leaves, and that a kill leaves no trace in the bits."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.test_stream_run import end, kill_at, rows, start
+from tezgah.files import hash_file
+
+RECIPE = """
+[corpus]
+source = ["prose", "code.jsonl.gz"]
+split = "hash"
+[corpus.weights]
+prose = 3
+"code.jsonl.gz" = 1
+[tokenizer]
+vocab_size = 300
+[tokens]
+mode = "{mode}"
+[model]
+shape = "gpt2"
+n_layers = 1
+width = 16
+context_length = 16
+dropout = 0.1
+[train]
+steps = 120
+batch_size = 4
+compile = false
+threads = 1
+device = "cpu"
+validation_batches = 1
+validation_steps = 40
+sample_tokens = 0
+checkpoint_steps = 15
+"""
+
+
+@pytest.fixture(scope="module", params=["stored", "stream"])
+def recipe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe whose smaller source has the larger share."""
+    folder = tmp_path_factory.mktemp(request.param)
+    (folder / "prose").mkdir()
+    for number in range(60):
+        (folder / "prose" / f"{number}.txt").write_text(f"Bir gün {number} kedi, kapıdaki fareye güldü. " * 3)
+    texts = (f"def area_{number}(a, b):\n\treturn a * b + {number}\n" for number in range(200))
+    code = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    (folder / "code.jsonl.gz").write_bytes(gzip.compress(code.encode()))
+    path = folder / "mixed.toml"
+    path.write_text(RECIPE.format(mode=request.param).replace('"prose"', f'"{folder}/prose"'))
+    path.write_text(path.read_text().replace("prose =", f'"{folder}/prose" =').replace('"code', f'"{folder}/code'))
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(recipe: Path) -> tuple[Path, str]:
+    """An uninterrupted run, and what it said."""
+    return recipe.parent / "whole", end(start(recipe, recipe.parent / "whole"))
+
+
+def test_a_run_says_what_each_source_has_had(recipe: Path, whole: tuple[Path, str]) -> None:
+    run, said = whole
+    prose, code = json.loads((run / "checkpoints" / "sources.json").read_text())["sources"]
+    assert (prose["name"], prose["units"], code["units"]) == (f"{recipe.parent}/prose", 3, 1)
+    assert (prose["sequences"], code["sequences"]) == pytest.approx((120, 220), rel=0.3)
+    for source, share, count in ((prose, 75, 360), (code, 25, 120)):
+        epochs = count / source["sequences"]
+        assert f"{source['name']} {share}.0% of the sequences (wanted {share}.0%), {epochs:.2f} epochs of it" in said
+        report = (run / "report.html").read_text()
+        assert f'{share}.00%</td><td class="number">{count}</td><td class="number">{epochs:.2f}</td>' in report
+    last = rows(run)[-1]["epoch"]
+    if (run / "tokens" / "train-00000.npy").exists():
+        assert last == 480 / (prose["sequences"] + code["sequences"])
+    else:
+        assert last == pytest.approx(480 / (prose["sequences"] + code["sequences"]), rel=0.5)  # by bytes
+
+
+def test_a_kill_leaves_no_trace_in_the_bits(recipe: Path, whole: tuple[Path, str]) -> None:
+    killed = recipe.parent / "killed"
+    step = kill_at(70, recipe, killed)
+    with start(recipe, killed) as process:
+        assert f"resuming after step {step} of 120" in end(process)
+    for name in ("model/model.safetensors", "checkpoints/step-000120/training_state/optimizer.safetensors"):
+        assert hash_file(killed / name) == hash_file(whole[0] / name), name
+    clock = ("seconds", "tokens_per_second")
+    expected, found = (
+        [{k: v for k, v in row.items() if k not in clock} for row in rows(run)] for run in (whole[0], killed)
+    )
+    assert found == expected
+
+
+def test_other_shares_train_anew_and_make_nothing_else(recipe: Path, whole: tuple[Path, str]) -> None:
+    run, _ = whole
+    with start(recipe, run, "--corpus.temperature", "1", "--train.steps", "20") as process:
+        said = end(process)
+    for stage in ("corpus", "tokenizer", "tokens"):
+        assert f"{stage}: up to date" in said
+    assert (run / "previous" / "1" / "checkpoints" / "sources.json").is_file()
+    units = [each["units"] for each in json.loads((run / "checkpoints" / "sources.json").read_text())["sources"]]
+    assert units[0] < units[1]
