@@ -290,8 +290,9 @@ def test_shares_given_as_a_flag_replace_the_recipes() -> None:
     weighted = {"corpus": {"source": ["a", "b"], "weights": {"a": 1, "b": 3}}, "train": {"steps": 1}}
     told = make_recipe(weighted, {"corpus.temperature": "2"}).corpus
     assert (told.weights, told.temperature) == (None, 2.0)
-    told = make_recipe({**weighted, "corpus": {"source": ["a", "b"], "temperature": 2}}, {"corpus.weights": "a=1,b=1"})
-    assert (told.corpus.weights, told.corpus.temperature) == ({"a": 1.0, "b": 1.0}, None)
+    heated = {**weighted, "corpus": {"source": ["a", "b"], "temperature": 2}}
+    told = make_recipe(heated, {"corpus.weights": "a=1,b=1"}).corpus
+    assert (told.weights, told.temperature) == ({"a": 1.0, "b": 1.0}, None)
     assert make_recipe(weighted, {"corpus.weights": "none"}).corpus.weights is None
     with pytest.raises(InputError, match=r"--corpus.weights must be numbers by name, .* not \"7,3\"\."):
         make_recipe(weighted, {"corpus.weights": "7,3"})

@@ -165,7 +165,7 @@ def train_on(
 
 def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any]:
     """Write `evaluation.json`: the trained model on the held-out documents, beside the compressors."""
-    from tezgah.evaluation.bits_per_byte import evaluate_documents
+    from tezgah.evaluation.by_source import evaluate_by_source
     from tezgah.evaluation.compressors import baselines
     from tezgah.evaluation.readings import reading_documents
     from tezgah.models.checkpoint import load_model
@@ -175,7 +175,7 @@ def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any
     model = load_model(run / "model").to(place.device)
     stream = TokenStream(run / "tokens", "validation")
     batch_size = recipe.evaluate.batch_size
-    measured = evaluate_documents(model, stream, batch_size, autocast=place.autocast, show_progress=True)
+    measured, by_source = evaluate_by_source(model, stream, batch_size, place.autocast)
     corpus = run / "corpus"
     held_out = Texts(corpus, "validation")
     read = Texts(corpus, "validation", reading_documents(stream, recipe.evaluate.reading_bytes))
@@ -183,6 +183,7 @@ def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any
         "format": FORMATS["evaluate"],
         "fingerprint": fingerprint,
         **msgspec.to_builtins(measured),
+        "by_source": msgspec.to_builtins(by_source),
         "baselines": baselines(held_out, train=Texts(corpus, training_split(recipe))),
         "reading_baselines": baselines(read),
     }

@@ -126,6 +126,5 @@ class Sequences:
         stream, tokens = self.stream, len(self.stream)
         name = SPLIT_NAMES.get(stream.split, stream.split)
         lead = f"{stream.folder}: {tokens:,} {name} tokens make no sequence of context_length {self.context_length:,}."
-        return lead + (
-            f" Add text, or set model.context_length to {tokens - 1:,} or less." if tokens > 1 else " Add text."
-        )
+        more = "Hold more out (corpus.validation_ratio or train_ratio)" if name == "validation" else "Add text"
+        return f"{lead} {more}" + (f", or set model.context_length to {tokens - 1:,} or less." if tokens > 1 else ".")

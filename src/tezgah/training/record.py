@@ -19,6 +19,14 @@ from tezgah.tokens.mixture import SharesRecord, SourceShare
 from tezgah.training.metrics import Row, last, read_json_lines, read_metrics
 
 
+class Held(msgspec.Struct, frozen=True):
+    """What a model makes of some held-out documents."""
+
+    bits_per_byte: float
+    bytes: int
+    documents: int
+
+
 class Evaluation(msgspec.Struct, frozen=True):
     """`evaluation.json`: the finished model on the whole held-out text."""
 
@@ -27,6 +35,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     bits_per_byte: float
     baselines: dict[str, float] = {}  # bits per byte of the compressors; msgspec copies the default
     reading_baselines: dict[str, float] = {}  # the same over what a reading during training takes
+    by_source: dict[str, Held] = {}  # where there are several
 
 
 @dataclass(frozen=True)

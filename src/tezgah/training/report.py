@@ -12,7 +12,6 @@ import numpy as np
 
 from tezgah.files import write_bytes, write_text
 from tezgah.models.cost import count_parameters
-from tezgah.tokens.mixture import seen
 from tezgah.training.curves import run_figure
 from tezgah.training.figures import picture, short_number
 from tezgah.training.markdown import escape, to_html
@@ -30,6 +29,7 @@ from tezgah.training.plots import (
     time_unit,
 )
 from tezgah.training.record import Record, model_config, read_record
+from tezgah.training.sources_table import sources_table
 
 
 def write_report(run: Path, is_outdated: bool = False) -> None:
@@ -57,7 +57,7 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
         yield "Bits per byte", _bits(record)
         yield "Loss and perplexity", _losses(record.rows)
         yield "Training", _training(record)
-        yield "Sources", _sources(record)
+        yield "Sources", sources_table(record)
         yield "Samples", _samples(record.rows)
     yield "Corpus", to_html(record.card.removeprefix("# Corpus card"), top=2)
     yield "Tokenizer", _tokenizer(record.measures)
@@ -179,20 +179,6 @@ def _training(record: Record) -> str:
         figure("throughput", "Throughput", throughput_panel(rows)),
     )
     return f'<div class="figures">{"".join(figures)}</div>'
-
-
-def _sources(record: Record) -> str:
-    """What each source was to have of the training, and has had, where the recipe says so."""
-    batch_size = record.recipe.get("train", {}).get("batch_size")
-    if not record.sources or not batch_size:
-        return ""
-    head = ("source", "share wanted", "share seen", "sequences seen", "its epochs")
-    lines = [f"| {' | '.join(head)} |", "|---|--:|--:|--:|--:|"]
-    for each in seen(record.sources, record.rows[-1].step * batch_size):
-        epochs = "–" if each.epochs is None else f"{each.epochs:.2f}"
-        name = each.name.replace("`", "'").replace("|", "\\|")
-        lines.append(f"| `{name}` | {each.wanted:.2%} | {each.share:.2%} | {each.sequences:,} | {epochs} |")
-    return to_html("\n".join(lines))
 
 
 def _samples(rows: Sequence[Row]) -> str:
