@@ -100,6 +100,16 @@ def kill_at(step: int, recipe: Path, run: Path) -> int:
     return max(int(path.name[5:]) for path in run.glob("checkpoints/step-*"))
 
 
+def check_same_run(found: Path, expected: Path) -> None:
+    """Two runs have the same bits: weights, optimizer, and every figure but the clock's."""
+    for name in ("model/model.safetensors", "checkpoints/step-000120/training_state/optimizer.safetensors"):
+        assert hash_file(found / name) == hash_file(expected / name), name
+    clock = ("seconds", "tokens_per_second")
+    runs = ([{k: v for k, v in row.items() if k not in clock} for row in rows(run)] for run in (found, expected))
+    ours, theirs = runs
+    assert ours == theirs
+
+
 @pytest.fixture(scope="module")
 def whole(recipe: Path) -> tuple[Path, str]:
     """An uninterrupted run, and what it said."""
@@ -132,13 +142,7 @@ def test_a_kill_leaves_no_trace_in_the_bits(recipe: Path, whole: tuple[Path, str
     assert 1 < rows(killed)[step]["epoch"] < 2
     with start(recipe, killed) as process:
         assert f"resuming after step {step} of 120" in end(process)
-    for name in ("model/model.safetensors", "checkpoints/step-000120/training_state/optimizer.safetensors"):
-        assert hash_file(killed / name) == hash_file(whole[0] / name), name
-    clock = ("seconds", "tokens_per_second")
-    expected, found = (
-        [{k: v for k, v in row.items() if k not in clock} for row in rows(run)] for run in (whole[0], killed)
-    )
-    assert found == expected
+    check_same_run(killed, whole[0])
 
 
 def test_another_mode_is_another_training(recipe: Path, whole: tuple[Path, str]) -> None:

@@ -128,7 +128,7 @@ def _streamed(
             sizes = {each.name: sum(file.size for file in each.files) for each in list_sources(recipe.corpus)}
             quota = _quota(sizes, recipe)
             streams = {name: opened(f"stream-{place}.json", name, len(sizes)) for place, name in enumerate(sizes)}
-            mixture = stack.enter_context(_recorded(Mixture(streams, quota, sample, sizes), run))
+            mixture = stack.enter_context(_recorded(Mixture(streams, quota, sample), run))
             for each in streams.values():
                 stack.enter_context(closing(each))
             yield mixture

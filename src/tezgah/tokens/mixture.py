@@ -36,8 +36,7 @@ class Mixture:
     """The sequences of several sources, in the order in which training sees them.
 
     An epoch is as many sequences as all sources have together, whatever each source's part of them. `sample` are
-    sequences of the whole, for readings. `sizes`, bytes of the sources' files, are given for streams: there an epoch is
-    told by the bytes that were read.
+    sequences of the whole, for readings.
     """
 
     def __init__(
@@ -45,10 +44,9 @@ class Mixture:
         parts: Mapping[str, TrainingSequences],
         quota: Quota,
         sample: Sequences,
-        sizes: Mapping[str, int] | None = None,
     ) -> None:
         self.sample = sample
-        self._parts, self._quota, self._sizes = parts, quota, sizes
+        self._parts, self._quota = parts, quota
         self._has_begun = False
 
     @property
@@ -58,12 +56,10 @@ class Mixture:
         return None if None in known else sum(each or 0 for each in known)
 
     def epochs(self, count: int) -> float:
-        """How many epochs `count` sequences are."""
-        if self._sizes is None:
-            return count / self.in_epoch if self.in_epoch else 0.0
-        counts = zip(self._parts.items(), self._quota.counts(count), strict=True)
-        read = sum(self._sizes[name] * part.epochs(had) for (name, part), had in counts)
-        return read / max(1, sum(self._sizes.values()))
+        """How many epochs `count` sequences are; what a stream has is taken from how much of it was read."""
+        pairs = zip(self._parts.values(), self._quota.counts(count), strict=True)
+        total = sum(_length(part, had) for part, had in pairs)
+        return count / total if total else 0.0
 
     def take(self, seed: int, first: int, count: int) -> Batch:
         """The first-th to (first + count - 1)-th sequence seen: ids and targets, each (count, time)."""
@@ -83,6 +79,17 @@ class Mixture:
         """What each source is to have, and has."""
         parts = zip(self._parts.items(), self._quota.units, strict=True)
         return tuple(SourceShare(name=name, units=units, sequences=part.in_epoch) for (name, part), units in parts)
+
+
+def _length(part: TrainingSequences, had: int) -> float:
+    """How many sequences a source has: told exactly where it is stored, else by the epochs that `had` of them are.
+
+    (A stream's own count would be known sooner or later as its thread reads ahead.)
+    """
+    if isinstance(part, Sequences):
+        return len(part)
+    epochs = part.epochs(had)
+    return had / epochs if epochs else 0.0
 
 
 @dataclass(frozen=True)
