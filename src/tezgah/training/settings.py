@@ -17,6 +17,10 @@ class TrainSettings(Settings, frozen=True):
         None
     )
 
+    start: Annotated[
+        Literal["random", "pairs"],
+        Meta(description="pairs: before step 1, embedding and head learn from counts which token follows which"),
+    ] = "random"
     batch_size: Annotated[PositiveInt, Meta(description="sequences per optimizer step, over all processes")] = 8
     micro_batch_size: Annotated[
         NaturalInt, Meta(description="sequences per forward pass (gradient accumulation); 0 is all at once")
