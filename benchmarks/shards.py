@@ -23,7 +23,6 @@ import measuring
 from task import Task, config_of, write_data
 
 SHARD_TOKENS = 448  # of two bytes, with the file's header 1,024 bytes
-DOCUMENT = 447  # tokens, and a separator
 TASK = Task(n_layers=2, width=128, n_heads=2, context_length=256, batch_size=16, vocab_size=4_096, compiled=False)
 
 
@@ -34,7 +33,8 @@ class Contestant:
         self.shards, self.task = shards, task
         self.folder = folder / str(shards)
         if not self.folder.exists():
-            write_data(self.folder, task.vocab_size, most, DOCUMENT, -(-most * (DOCUMENT + 1) // shards))
+            tokens = most * SHARD_TOKENS  # one document between two separators
+            write_data(self.folder, task.vocab_size, 1, tokens - 2, -(-tokens // shards))
         self.opened = [self._open_seconds() for _ in range(5)]
         before = len(os.listdir("/dev/fd"))
         self.sequences = self._sequences()
@@ -146,7 +146,7 @@ def main() -> None:
         for each in contestants:
             each.trainer.stepper.batches.close()
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    title = f"Shards: {most * (DOCUMENT + 1):,} tokens, context {task.context_length}, batches of {task.batch_size}"
+    title = f"Shards: {most * SHARD_TOKENS:,} tokens, context {task.context_length}, batches of {task.batch_size}"
     result = {"file_limit": limit, "load_at_the_end": os.getloadavg(), "results": results}
     measuring.write_results(arguments.results, "shards", title, table(results), result, begun)
 

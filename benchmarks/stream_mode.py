@@ -30,6 +30,7 @@ from corpora import python_code
 
 DOCUMENT_LINES = 120
 BATCH = 32  # sequences
+VOCAB_SIZE = 32_768
 
 
 def documents(seed: int) -> Iterator[str]:
@@ -87,7 +88,7 @@ def recipe_of(source: Path, mode: str) -> Any:
         {
             "corpus": {"source": str(source), "split": "hash"},
             "tokens": {"mode": mode},
-            "tokenizer": {"vocab_size": 32_768},
+            "tokenizer": {"vocab_size": VOCAB_SIZE},
             "train": {"steps": 1},
         }
     )
@@ -247,7 +248,7 @@ def main() -> None:
         print(f"{megabytes} MB: {found}", file=sys.stderr)
         if not arguments.keep:
             source.unlink()
-    title = f"Stream mode: one epoch drawn, context {arguments.context_length}, 32,768 ids, batches of {BATCH}"
+    title = f"Stream mode: one epoch drawn, context {arguments.context_length}, {VOCAB_SIZE:,} ids, batches of {BATCH}"
     result = {"context_length": arguments.context_length, "corpora": results}
     measuring.write_results(arguments.results, "stream_mode", title, table(results), result, begun)
     if any(compared(each.get("compare")).endswith("differ") for each in results):

@@ -328,8 +328,8 @@ def test_shards_are_measured_beside_each_other(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(sys, "argv", ["shards.py", "--shards", "1", "40", *sizes, *folders])
     shards.main()
     one, many = json.loads((tmp_path / "shards.json").read_text())["results"]
-    assert (one["shards"], one["shard_bytes"]) == (1, 128 + 2 * (40 * 448 + 1))
-    assert (many["shards"], many["shard_bytes"]) == (40, 128 + 2 * 449)  # the stream has one token more than 40 × 448
+    assert (one["shards"], one["shard_bytes"]) == (1, 128 + 2 * 40 * 448)
+    assert (many["shards"], many["shard_bytes"]) == (40, 1024)
     assert len(one["drawn"]) == len(many["trained"]) == 2
     assert all(speed > 0 for each in (one, many) for speed in (*each["drawn"], *each["trained"], *each["open_seconds"]))
 
@@ -339,6 +339,7 @@ def test_a_stream_is_measured_and_set_beside_the_same_corpus_stored(
 ) -> None:
     texts = [f"def area_{number}(a, b):\n    return a * {number}\n" * 40 for number in range(300)]
     monkeypatch.setattr(stream_mode, "python_code", lambda: texts)
+    monkeypatch.setattr(stream_mode, "VOCAB_SIZE", 300)
     source, run = tmp_path / "1.jsonl.gz", tmp_path / "run"
     stream_mode.make_source(source, 100_000)
     found = stream_mode.draw(source, run, 64)

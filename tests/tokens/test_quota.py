@@ -48,7 +48,7 @@ def test_weights_become_whole_numbers_in_their_proportion(weights: list[float]):
     for weight, own in zip(weights, units, strict=True):
         ideal = MOST_UNITS * Fraction(str(weight)) / total
         given = Fraction(MOST_UNITS * own, sum(units))
-        assert abs(given - ideal) < 1 or ideal < 1 or own == max(units)  # who pays for those below one
+        assert abs(given - ideal) < 1 or ideal < 1 or own >= max(units) - 1  # who pay for those below one
 
 
 def test_weights_that_whole_numbers_can_tell_are_exact():
