@@ -15,7 +15,7 @@ import msgspec
 from tezgah.corpus.settings import CorpusSettings
 from tezgah.errors import InputError
 from tezgah.evaluation.settings import EvaluateSettings
-from tezgah.fields import Field, check, fields_of, parse, suggestion
+from tezgah.fields import Field, check, fields_of, parse, shown, suggestion
 from tezgah.models.settings import ModelSettings
 from tezgah.models.sizing import AUTO, SHAPING, is_chosen
 from tezgah.settings import Settings
@@ -26,6 +26,7 @@ from tezgah.training.settings import TrainTable
 BUDGETS = ("steps", "tokens", "epochs", "minutes", "flops")
 RULED = ("max_epochs", "learning_rate", "muon_learning_rate", "weight_decay")  # of [train]; left open, rules tell them
 CHOSEN_SHAPE = ("n_layers", "width", "n_heads")  # of [model], where size = "auto"
+SHARES = ("weights", "temperature")  # of [corpus]; one of them, or none
 BESIDE_FROM = ("from", "context_length")  # of [model]; all else comes from the folder
 
 
@@ -51,7 +52,7 @@ def recipe_fields() -> dict[str, Field]:
 def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe file; `overrides` are fields by key, as values or as the text of a flag.
 
-    A budget among the overrides replaces the file's.
+    A budget among the overrides replaces the file's, and so do weights or a temperature of the sources.
     """
     return make_recipe(_read(path), overrides, name=str(path))
 
@@ -68,6 +69,9 @@ def make_recipe(tables: Mapping[str, Any], overrides: Mapping[str, Any] | None =
         for budget in BUDGETS:
             values["train"].pop(budget, None)
     _let_give_way(values["model"], chosen)
+    if any(chosen.get(f"corpus.{each}") is not None for each in SHARES):
+        for each in SHARES:
+            values["corpus"].pop(each, None)
     for key, value in chosen.items():
         table, field = key.split(".")
         values[table][field] = value
@@ -75,6 +79,7 @@ def make_recipe(tables: Mapping[str, Any], overrides: Mapping[str, Any] | None =
     _check_choice(values, name)
     if values["train"].get("start") == "pairs":
         _check_pairs(values["model"], name)
+    _check_shares(values["corpus"], name)
     if values["tokens"].get("mode") == "stream":
         _check_stream(values, name)
     if values["model"].get("from"):
@@ -165,6 +170,20 @@ def differing(recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, A
         if any(value != next(iter(values.values())) for value in values.values()):
             found[key] = values
     return found
+
+
+def check_weights(weights: Mapping[str, float], sources: Iterable[str], where: str) -> None:
+    """Raise InputError where a weight is of no source, or a source has none; `where` opens the line."""
+    known = list(dict.fromkeys(sources))
+    for source in weights:
+        if source not in known:
+            listed = ", ".join(map(shown, known))
+            raise InputError(
+                f"{where}: {shown(source)} is no source.{suggestion(source, known)} The sources are {listed}."
+            )
+    for source in known:
+        if source not in weights:
+            raise InputError(f"{where}: {shown(source)} has no weight. Give it one, or take it out of the sources.")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -278,6 +297,24 @@ def _check_pairs(model: Mapping[str, Any], name: str) -> None:
         )
 
 
+def _check_shares(corpus: Mapping[str, Any], name: str) -> None:
+    """Refuse shares of the sources that cannot be."""
+    weights, temperature = (corpus.get(each) for each in SHARES)
+    if weights is None:
+        return
+    where = f"{name}: [corpus] weights"
+    if temperature is not None:
+        raise InputError(f"{where} and temperature = {temperature} say two things. Keep one of them.")
+    for source, weight in weights.items():
+        if weight <= 0:
+            raise InputError(
+                f"{where}: {shown(source)} = {weight} must be above 0. To do without it, take it out of the sources."
+            )
+    if "source" not in corpus.get("keep_columns", ()):  # else the documents say which source they are of
+        given = corpus.get("source", CorpusSettings().source)
+        check_weights(weights, (given,) if isinstance(given, str) else given, where)
+
+
 def _check_stream(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
     """Refuse what cannot be known of a corpus before it has been read to its end."""
     if (epochs := values["train"].get("epochs")) is not None:
@@ -289,6 +326,12 @@ def _check_stream(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
         raise InputError(
             f'{name}: [corpus] split = "position": with [tokens] mode = "stream" documents are held out as they come, '
             'by their hash. Set it to "hash", or set mode to "stored".'
+        )
+    corpus = values["corpus"]
+    if "source" in corpus.get("keep_columns", ()) and any(corpus.get(each) is not None for each in SHARES):
+        raise InputError(
+            f'{name}: [corpus] keep_columns has "source": with [tokens] mode = "stream" the recipe\'s own sources are '
+            'mixed, not those of a column. Leave it out, or set mode to "stored".'
         )
 
 
