@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from tezgah.errors import InputError
 from tezgah.fields import Field, fields_of, parse
 from tezgah.recipe import (
-    BESIDE_FROM,
-    BUDGETS,
     dump_recipe,
     filled,
     load_recipe,
@@ -21,6 +19,7 @@ from tezgah.recipe import (
     recipe_fields,
     recipe_tables,
 )
+from tezgah.recipe_checks import BESIDE_FROM, BUDGETS
 from tezgah.settings import Settings
 from tezgah.starter import CHOSEN, starter, write_starter
 

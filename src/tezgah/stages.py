@@ -12,7 +12,8 @@ import msgspec
 from tezgah.corpus.reading import FORMAT as CORPUS_FORMAT
 from tezgah.errors import InputError
 from tezgah.files import check_format, fingerprint, hash_file, write_json
-from tezgah.recipe import BUDGETS, SHARES, Recipe, by_key, recipe_tables
+from tezgah.recipe import Recipe, by_key, recipe_tables
+from tezgah.recipe_checks import BUDGETS, SHARES
 from tezgah.starting import find_model, start_inputs
 from tezgah.tokens.index import FORMAT as TOKENS_FORMAT
 

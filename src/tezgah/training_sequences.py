@@ -10,7 +10,8 @@ import msgspec
 
 from tezgah.errors import InputError
 from tezgah.files import write_json
-from tezgah.recipe import Recipe, check_weights
+from tezgah.recipe import Recipe
+from tezgah.recipe_checks import check_weights
 
 if TYPE_CHECKING:
     from tezgah.tokenizer.tokenizer import Tokenizer
