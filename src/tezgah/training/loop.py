@@ -6,7 +6,6 @@ loading the weights and the optimizer and going on.
 """
 
 import shutil
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
@@ -29,6 +28,8 @@ from tezgah.training.allocator import keep_freed_memory
 from tezgah.training.best import FOLDER, Best
 from tezgah.training.checkpoint import TrainingState, resume, save_checkpoint
 from tezgah.training.checks import check_before_training, check_initial_loss, out_of_memory
+from tezgah.training.clock import Clock
+from tezgah.training.float8 import check_float8, train_in_float8
 from tezgah.training.journal import Journal
 from tezgah.training.metrics import read_metrics
 from tezgah.training.place import Place, choose_place, matrix_rate
@@ -38,7 +39,7 @@ from tezgah.training.readings import loss_readings
 from tezgah.training.settings import TrainSettings
 from tezgah.training.signals import StopWish, stop_wish
 from tezgah.training.space import with_space
-from tezgah.training.step import Stepper
+from tezgah.training.step import Stepper, why_left_out
 from tezgah.training.trackers import Trackers
 from tezgah.training.view import View
 from tezgah.training.world import World, begin, end, join_world
@@ -129,6 +130,9 @@ class Trainer:
         self.callbacks, self.world, self.place = callbacks, world, place
         self.trackers = Trackers(settings)
         check_before_training(model.config, data.train.sample, settings, world, place)
+        if place.float8:
+            check_float8(place)
+            train_in_float8(model)
         if place.device.type == "cpu":
             keep_freed_memory()
         self.model = model.to(place.device).train()
@@ -140,8 +144,10 @@ class Trainer:
         if place.compiled:
             for part in model.compiled_parts():
                 part.compile(dynamic=False)
-        self.started = time.perf_counter() - (self.state.seconds if self.state else 0.0)
-        self.saved = time.perf_counter()  # when the newest checkpoint was written
+        if self.state and self.stepper.loss_scale:
+            self.stepper.loss_scale = self.state.loss_scale or self.stepper.loss_scale
+        self.clock = Clock(self.state.seconds if self.state else 0.0)
+        self.saved = self._seconds()  # when the newest checkpoint was written
         self.reading_seconds = 0.0  # of the reading that was timed
 
     def train(self, wish: StopWish, profile: Path | None) -> TrainResult:
@@ -162,6 +168,7 @@ class Trainer:
         if self.world.is_first:
             say(self._headline(step, steps, rate))
         rows = read_metrics(self.run) if journal else []
+        self.stepper.learn_of(rows)
         best = Best(self.run, self.fingerprint, rows) if journal else None
         self.view = View(rows, self.place)
         profiling = profiled(profile, step, self.plan, self.stepper.batch_tokens, rate, self.place)
@@ -175,7 +182,7 @@ class Trainer:
                     self._weigh(best, row)
                 over = self._is_over(best)
                 if journal and (step == steps or stop or over or self._checkpoint_due(step)):
-                    journal.sync()
+                    self._write(journal.sync)
                     self._write(partial(self._save, step, steps))
                 stepped()
                 if over:
@@ -218,14 +225,14 @@ class Trainer:
             row["samples"] = self._samples()
         self._write(partial(journal.add, row))
         share = row["tokens_per_second"] * flops_per_token(self.model.config) / rate / self.world.size
-        loss = f"loss {row['loss']:.3f}" if "loss" in row else "step left out"
+        loss = "step left out" if "skipped" in row else f"loss {row['loss']:.3f}"
         note = f"{loss}, {row['tokens_per_second']:,.0f} tokens/s, {share:.0%} of the matrix rate"
         bar.advance(1, note, self.view.lines(row))
 
     def step(self, step: int, steps: int) -> dict[str, Any]:
         """Take a step. Returns its row."""
         settings, tokens = self.settings, self.stepper.batch_tokens
-        start = time.perf_counter()
+        start = self._seconds()
         try:
             figures = self.stepper.step(step, steps)
         except Diverged as error:
@@ -234,14 +241,15 @@ class Trainer:
         except RuntimeError as error:
             raise out_of_memory(error, settings, self.world) or error from None
         if "skipped" in figures:
-            warn(f"step {step:,} is left out: its loss or its gradient is no number.")
+            warn(f"step {step:,} is left out: {why_left_out(figures)}.")
+        seconds = self._seconds()
         return {
             "step": step,
             "tokens": step * tokens,
             "epoch": self.data.train.epochs(step * settings.batch_size),
-            "seconds": self._seconds(),
+            "seconds": seconds,
             **figures,
-            "tokens_per_second": tokens / (time.perf_counter() - start),
+            "tokens_per_second": tokens / (seconds - start) if seconds > start else 0.0,
         }
 
     def _keep_batch(self, error: Diverged) -> None:
@@ -249,7 +257,10 @@ class Trainer:
         if self.world.is_first:
             ids, _ = self.stepper.batch(error.step)
             batch = {"step": error.step, "loss": str(error.loss), "grad_norm": str(error.norm), "ids": ids.tolist()}
-            write_json(self.run / "diverged.json", batch)
+            try:
+                write_json(self.run / "diverged.json", batch)
+            except InputError as refused:  # says less than what happened
+                warn(str(refused))
 
     def _reading(self, with_samples: bool) -> dict[str, Any]:
         with evaluating(self.model):
@@ -261,9 +272,9 @@ class Trainer:
         return row | ({"samples": self._samples()} if with_samples else {})
 
     def _timed_reading(self) -> dict[str, Any]:
-        start = time.perf_counter()
+        start = self._seconds()
         row = self._reading(with_samples=True)
-        self.reading_seconds = time.perf_counter() - start
+        self.reading_seconds = self._seconds() - start
         return row
 
     def _known_reading_seconds(self) -> float:
@@ -306,7 +317,7 @@ class Trainer:
         settings = self.settings
         if settings.checkpoint_steps and step % settings.checkpoint_steps == 0:
             return True
-        minutes = (time.perf_counter() - self.saved) / 60
+        minutes = (self._seconds() - self.saved) / 60
         return 0 < settings.checkpoint_minutes <= minutes
 
     @record_function(READ)
@@ -318,10 +329,11 @@ class Trainer:
             seconds=self._seconds(),
             fingerprint=self.fingerprint,
             environment=self.place.environment(),
+            loss_scale=self.stepper.loss_scale,
         )
         extras, keep = self.callbacks.save_extras, self.settings.keep_checkpoints
         save_checkpoint(self.run, self.model, self.stepper.optimizer, state, self.data.separator_id, extras, keep)
-        self.saved = time.perf_counter()
+        self.saved = self._seconds()
 
     def _write_model(self) -> None:
         """The model to use: as it stands, or as it stood at the best reading."""
@@ -338,4 +350,4 @@ class Trainer:
 
     def _seconds(self) -> float:
         """Seconds of training so far, earlier sessions, readings and checkpoints included."""
-        return time.perf_counter() - self.started
+        return self.clock.seconds()
