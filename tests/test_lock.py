@@ -110,7 +110,7 @@ def test_a_silent_holder_on_another_machine_is_taken_over_and_it_is_said(tmp_pat
 @pytest.mark.parametrize("silent", [3.2e8, -3.2e8])
 def test_a_holder_whose_clock_was_set_is_believed_when_its_heart_beats_again(tmp_path, monkeypatch, silent):
     leave_lock(tmp_path, "elsewhere", 7, silent)
-    monkeypatch.setattr(lock.time, "sleep", lambda seconds: os.utime(tmp_path / ".lock"))
+    monkeypatch.setattr(time, "sleep", lambda seconds: os.utime(tmp_path / ".lock"))
     with pytest.raises(InputError, match="process 7 on elsewhere"), locked(tmp_path):
         pass
 

@@ -29,10 +29,8 @@ from tezgah.training.settings import TrainSettings
 from tezgah.training.trackers import Trackers
 
 SETTINGS = msgspec.structs.replace(training.SETTINGS, keep_best=True, validation_steps=2, keep_checkpoints=2)
-BEGINS = 4  # flushes before the first step: of the tokens that are written here, and of the empty metrics.jsonl
 NEEDED = ("model.safetensors", "training_state/optimizer.safetensors", "training_state/state.json")
-NOT_BEGINS = 4  # flushes before the first step: of the tokens that are written here, and of the empty metrics.jsonl
-NEEDED = ("config.json", "tokenizer.json")
+NOT_NEEDED = ("config.json", "tokenizer.json")
 
 
 def train(folder: Path, settings: TrainSettings = SETTINGS) -> list[dict[str, Any]]:
@@ -100,7 +98,7 @@ def test_other_files_cut_off_are_one_line_that_says_what_to_do(tmp_path, monkeyp
 
 
 def test_metrics_cut_off_anywhere_lose_the_torn_row_alone(tmp_path):
-    lines = [json.dumps({"step": number, "loss": number / 3}).encode() + b"\n" for number in range(6)]
+    lines = [json.dumps({"step": number, "seconds": number / 3}).encode() + b"\n" for number in range(6)]
     whole = b"".join(lines)
     for length in range(len(whole) + 1):
         (tmp_path / "metrics.jsonl").write_bytes(whole[:length])
@@ -162,44 +160,39 @@ def test_a_step_measured_by_a_broken_clock_has_a_length(monkeypatch, reading):
 
 
 class Filled:
-    """A disk that refuses its n-th flush, and every write and flush until there is `space`."""
+    """A disk that is full when a file is flushed for the first time, until somebody waits for space."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, fails_at: int) -> None:
-        self.flushes, self.fails_at = 0, fails_at
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.refused: set[str] = set()
         self.fsync = os.fsync
         patch.setattr(os, "fsync", self)
-        patch.setattr("tezgah.training.space.time.sleep", lambda seconds: self.free())
-
-    def free(self) -> None:
-        self.fails_at = -1
+        patch.setattr("tezgah.training.space.time.sleep", lambda seconds: None)
 
     def __call__(self, descriptor: int) -> None:
-        self.flushes += 1
-        if 0 <= self.fails_at < self.flushes:
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        if path not in self.refused:
+            self.refused.add(path)
             raise OSError(errno.ENOSPC, "No space left on device")
         self.fsync(descriptor)
 
 
-def test_a_disk_that_is_full_at_any_write_is_waited_for(done, tmp_path, monkeypatch, capsys):
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="files have no names here")
+def test_a_disk_that_is_full_at_every_write_is_waited_for(done, tmp_path, monkeypatch, capsys):
+    shutil.copytree(done / "tokens", tmp_path / "tokens")
     with monkeypatch.context() as patch:
-        counted = Filled(patch, fails_at=-1)
-        train(tmp_path / "counted")
-    begins = BEGINS
-    for number in range(counted.flushes):
-        run = tmp_path / str(number)
-        capsys.readouterr()
-        with monkeypatch.context() as patch:
-            Filled(patch, fails_at=number)
-            if number < begins:
-                with pytest.raises(FullDisk, match=r"Free some space and run the same command again\."):
-                    train(run)
-                continue
-            rows = train(run)
-        assert "the disk is full. Training waits" in capsys.readouterr().err
-        assert said_of(rows) == said_of(read_rows(done))
-        assert torch.equal(training.weights(run), training.weights(done))
-        assert (run / "checkpoints" / "best" / "reading.json").is_file()
-        shutil.rmtree(run)
+        disk = Filled(patch)
+        for _ in range(2):  # an empty metrics.jsonl, and the folder it lies in, before there is anything to lose
+            with pytest.raises(FullDisk, match=r"Free some space and run the same command again\."):
+                train(tmp_path)
+        rows = train(tmp_path)
+    assert said_of(rows) == said_of(read_rows(done))
+    assert torch.equal(training.weights(tmp_path), training.weights(done))
+    refused = {str(Path(path).relative_to(tmp_path)).replace(f".{os.getpid()}.part", "") for path in disk.refused}
+    written = {"metrics.jsonl", "checkpoints", ".model/model.safetensors", ".model/tokenizer.json"}
+    written |= {f"checkpoints/.step-{number:06d}/training_state" for number in (2, 4, 6)}
+    written |= {"checkpoints/.best/model.safetensors", "checkpoints/.best/.reading.json"}
+    assert written <= refused
+    assert capsys.readouterr().err.count("Training waits: free some space and it goes on") > 5
 
 
 def test_a_batch_that_cannot_be_kept_does_not_hide_that_training_diverged(tmp_path, monkeypatch, capsys):
@@ -241,7 +234,7 @@ def test_a_run_folder_that_may_not_be_written_is_one_line(done, tmp_path, capsys
         (run / f"{name}.away").rename(run / name)
     assert said_of(train(run)) == said_of(read_rows(done))
     (tmp_path / "a.txt").write_text("Bir varmış bir yokmuş.\n" * 50)
-    (tmp_path / "r.toml").write_text(f'[corpus]\nsource = "{tmp_path / "a.txt"}"\n')
+    (tmp_path / "r.toml").write_text(f'[corpus]\nsource = "{tmp_path / "a.txt"}"\n[train]\nsteps = 1\n')
     (tmp_path / "closed").mkdir()
     with closed(tmp_path / "closed"):
         assert main(["run", str(tmp_path / "r.toml"), "--run", str(tmp_path / "closed")]) == 2
@@ -258,6 +251,7 @@ import tests.training.test_faults as faults
 from tezgah.runlog import logging_to
 faults.loop.with_space.__globals__["SECONDS"] = 0.2
 run = Path(sys.argv[1])
+run.mkdir()
 with logging_to(run):
     faults.train(run, faults.msgspec.structs.replace(faults.SETTINGS, steps=60, checkpoint_steps=5))
 """
