@@ -1,6 +1,8 @@
 """fp8 is for hidden matrices in training, leaves names, files and readings alone, and is refused where it cannot be."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from copy import deepcopy
 
 import msgspec
@@ -25,6 +27,14 @@ HERE = Place(torch.device("cpu"), torch.bfloat16, 1, compiled=False, float8=True
 
 def small(width: int = 32) -> CausalLM:
     return build_model(build_config(ModelSettings(n_layers=2, width=width, n_heads=2, context_length=16), 64), seed=1)
+
+
+@pytest.fixture
+def lower() -> Iterator[Callable[[nn.Module], None]]:
+    """Makes a model as it is while it trains."""
+    pytest.importorskip("torchao")
+    with ExitStack() as stack:
+        yield lambda model: stack.enter_context(float8.multiplying_in_float8(model, emulated=True))
 
 
 def test_a_machine_without_fp8_is_named(tmp_path):
@@ -52,11 +62,10 @@ def test_a_model_is_used_elsewhere_in_bf16():
     assert place.environment()["precision"] == "float8"
 
 
-def test_hidden_matrices_alone_are_converted_and_keep_their_names_and_parameters():
-    pytest.importorskip("torchao")
+def test_hidden_matrices_alone_are_converted_and_keep_their_names_and_parameters(lower):
     model = small()
     before = dict(model.named_parameters())
-    float8.train_in_float8(model, emulated=True)
+    lower(model)
     after = dict(model.named_parameters())
     assert list(after) == list(before)
     assert all(after[name] is before[name] for name in before)
@@ -69,20 +78,29 @@ def test_hidden_matrices_alone_are_converted_and_keep_their_names_and_parameters
     assert set(muon["param_names"]) == {f"{name}.weight" for name in converted}
 
 
-def test_a_matrix_with_an_odd_side_is_left_as_it_is():
-    pytest.importorskip("torchao")
+def test_a_matrix_with_an_odd_side_is_left_as_it_is(lower):
     model = small(width=40)
-    float8.train_in_float8(model, emulated=True)
+    lower(model)
     assert type(model.get_submodule("stack.blocks.0.attention.query")) is nn.Linear
 
 
-def test_products_are_rounded_in_training_and_plain_in_a_reading():
+def test_afterwards_it_is_the_model_it_was():
     pytest.importorskip("torchao")
+    model = small()
+    before = dict(model.named_modules()), dict(model.named_parameters())
+    with float8.multiplying_in_float8(model, emulated=True):
+        assert dict(model.named_modules()) != before[0]
+        model.eval()
+    assert (dict(model.named_modules()), dict(model.named_parameters())) == before
+    assert not any(module.training for module in model.modules())
+
+
+def test_products_are_rounded_in_training_and_plain_in_a_reading(lower):
     plain = small()
     for parameter in plain.stack.blocks.parameters():
         parameter.data.add_(torch.sin(torch.arange(parameter.numel())).view_as(parameter), alpha=0.1)
     low = deepcopy(plain)
-    float8.train_in_float8(low, emulated=True)
+    lower(low)
     ids = torch.arange(16)[None]
     exact, rounded = plain(ids), low(ids)
     assert not torch.equal(exact, rounded)
@@ -92,8 +110,9 @@ def test_products_are_rounded_in_training_and_plain_in_a_reading():
 
 def test_a_training_in_fp8_learns_and_writes_a_plain_folder(tmp_path, monkeypatch):
     pytest.importorskip("torchao")
+    multiplying = float8.multiplying_in_float8
     monkeypatch.setattr(loop, "check_float8", lambda place: None)
-    monkeypatch.setattr(loop, "train_in_float8", lambda model: float8.train_in_float8(model, emulated=True))
+    monkeypatch.setattr(loop, "multiplying_in_float8", lambda model: multiplying(model, emulated=True))
     rows = training.train(tmp_path / "fp8", SETTINGS)
     plain = training.train(tmp_path / "bf16", msgspec.structs.replace(SETTINGS, precision="bf16"))
     assert training.losses(rows) != training.losses(plain)

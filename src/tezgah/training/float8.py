@@ -4,6 +4,8 @@ Weights stay fp32 parameters under their own names, so that the optimizer, check
 are without. Readings and samples use plain products: they measure the model that is written.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -30,15 +32,24 @@ def check_float8(place: Place) -> None:
         )
 
 
-def train_in_float8(model: nn.Module, emulated: bool = False) -> None:
-    """Let the blocks' matrices of `model`, in place, multiply in fp8 while training.
+@contextmanager
+def multiplying_in_float8(model: nn.Module, emulated: bool = False) -> Iterator[None]:
+    """Let the blocks' matrices of `model` multiply in fp8 where it trains, while the block runs.
 
     Not those with a side that is no multiple of 16, and never embedding or head. `emulated` computes the same in
     fp32, slowly, on any device.
     """
     from torchao.float8 import Float8LinearConfig, convert_to_float8_training
 
+    plain = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     convert_to_float8_training(model, config=Float8LinearConfig(emulate=emulated), module_filter_fn=_is_hidden)
+    try:
+        yield
+    finally:
+        for name, module in plain.items():
+            low = model.get_submodule(name)
+            module.weight, module.bias, module.training = low.weight, low.bias, low.training
+            model.set_submodule(name, module)
 
 
 def _is_hidden(module: Any, name: str) -> bool:

@@ -29,7 +29,7 @@ from tezgah.training.best import FOLDER, Best
 from tezgah.training.checkpoint import TrainingState, resume, save_checkpoint
 from tezgah.training.checks import check_before_training, check_initial_loss, out_of_memory
 from tezgah.training.clock import Clock
-from tezgah.training.float8 import check_float8, train_in_float8
+from tezgah.training.float8 import check_float8, multiplying_in_float8
 from tezgah.training.journal import Journal
 from tezgah.training.metrics import read_metrics
 from tezgah.training.place import Place, choose_place, matrix_rate
@@ -99,9 +99,12 @@ def train(
     """
     world = join_world()
     place = choose_place(settings, world.local_rank)
+    if place.float8:
+        check_float8(place)
     begun = begin(world, place)
     try:
-        with stop_wish() as wish, naming_kernels(is_profiled and place.compiled):
+        low = multiplying_in_float8(model) if place.float8 else nullcontext()
+        with stop_wish() as wish, naming_kernels(is_profiled and place.compiled), low:
             trainer = Trainer(model, data, settings, run, fingerprint, callbacks, world, place)
             with closing(trainer.stepper.batches), closing(trainer.trackers):
                 result = trainer.train(wish, run / "profile" if is_profiled and world.is_first else None)
@@ -130,9 +133,6 @@ class Trainer:
         self.callbacks, self.world, self.place = callbacks, world, place
         self.trackers = Trackers(settings)
         check_before_training(model.config, data.train.sample, settings, world, place)
-        if place.float8:
-            check_float8(place)
-            train_in_float8(model)
         if place.device.type == "cpu":
             keep_freed_memory()
         self.model = model.to(place.device).train()

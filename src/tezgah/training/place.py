@@ -15,6 +15,8 @@ from tezgah.cores import available_cores
 from tezgah.errors import InputError
 from tezgah.training.settings import TrainSettings
 
+TF32 = (8, 0)  # compute capability from which fp32 products can be done in it
+
 # What products are done in; fp8 is for hidden matrices alone, the rest is then bf16.
 AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16, "fp8": torch.bfloat16}
 
@@ -65,7 +67,11 @@ class Place:
     def _precision_name(self) -> str:
         if self.float8:
             return "float8"
-        if self.autocast is None and self.device.type == "cuda" and torch.get_float32_matmul_precision() == "high":
+        if (
+            self.autocast is None
+            and self.device.type == "cuda"
+            and torch.cuda.get_device_capability(self.device) >= TF32
+        ):
             return "tfloat32"
         return str(self.matrix_dtype).removeprefix("torch.")
 
@@ -85,6 +91,8 @@ def choose_place(settings: TrainSettings, local_rank: int = 0) -> Place:
     precision = settings.precision
     if precision == "auto":
         precision = "bf16" if multiplies_bf16_faster(kind) else "fp32"
+    if precision == "fp16" and kind == "cpu":
+        warn('[train] precision = "fp16" is for GPUs without bf16; a CPU multiplies it slowly. Use "auto".')
     if kind == "cuda":  # fp32 products of fp32 sums in TF32, where the GPU has it; torch.compile reads this setting
         torch.set_float32_matmul_precision("high")
     return Place(device, AUTOCAST[precision], threads, settings.compile and _compiles(kind), precision == "fp8")
