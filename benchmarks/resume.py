@@ -153,13 +153,14 @@ def main() -> None:
     begun = measuring.conditions()
     folder = arguments.folder or Path(mkdtemp(prefix="tezgah-resume-"))
     checkpoint_steps = arguments.checkpoint_steps or max(1, arguments.steps // 40)
-    flags = {
+    flags: dict[str, Any] = {
         "train.steps": arguments.steps,
         "train.checkpoint_steps": checkpoint_steps,
         "train.threads": arguments.threads,
         "train.precision": "bf16",
         "train.compile": str(arguments.compile).lower(),
     }
+    flags |= dict(each.split("=", 1) for each in arguments.set)
     words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "tezgah", "run", str(arguments.recipe), *words, "--run"]
     whole, killed = folder / "uninterrupted", folder / "killed"
@@ -175,7 +176,7 @@ def main() -> None:
     how = f"bf16, {'compiled' if arguments.compile else 'uncompiled'}, {arguments.threads} threads"
     title = (
         f"{arguments.kills} kills: {arguments.recipe.name}, {arguments.steps:,} steps, "
-        f"a checkpoint every {checkpoint_steps}; {how}"
+        f"a checkpoint every {checkpoint_steps}; {', '.join([how, *arguments.set])}"
     )
     result = {"flags": flags, "restarts": [asdict(restart) for restart in restarts], "equal": equal, "holds": good}
     measuring.write_results(arguments.results, "resume", title, table, result, begun)
@@ -192,6 +193,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--checkpoint-steps", type=int, default=0, help="steps between checkpoints; 0 is a fortieth")
     made.add_argument("--kills", type=int, default=20, help="how often it is killed")
     made.add_argument("--seed", type=int, default=1, help="of the lot that says when")
+    made.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="fields of the recipe, told anew")
     made.add_argument("--threads", type=int, default=2, help="CPU threads")
     made.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="torch.compile")
     made.add_argument("--folder", type=Path, help="where both runs are kept; without it a temporary folder")
