@@ -19,7 +19,9 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from tempfile import mkdtemp
 from typing import Any
 
@@ -84,8 +86,8 @@ def kill_at_step(command: Sequence[str], run: Path, step: int, later: float = 0.
                     raise SystemExit(f"{' '.join(command)} ended with {process.returncode} before step {step:,}.")
                 time.sleep(0.005)
             if later:
-                first, last = (json.loads(line)["seconds"] for line in metrics(run)[-2:])
-                time.sleep(later * (last - first))
+                seconds = [json.loads(line)["seconds"] for line in metrics(run)[-6:]]
+                time.sleep(later * median(b - a for a, b in pairwise(seconds)))
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
