@@ -15,14 +15,18 @@ import msgspec
 from tezgah.corpus.settings import CorpusSettings
 from tezgah.errors import InputError
 from tezgah.evaluation.settings import EvaluateSettings
-from tezgah.fields import Field, check, fields_of, parse, suggestion
+from tezgah.fields import Field, check, fields_of, parse, shown, suggestion
 from tezgah.models.settings import ModelSettings
+from tezgah.models.sizing import AUTO, SHAPING, is_chosen
 from tezgah.settings import Settings
 from tezgah.tokenizer.settings import TokenizerSettings
 from tezgah.tokens.settings import TokensSettings
-from tezgah.training.settings import TrainSettings
+from tezgah.training.settings import TrainTable
 
-BUDGETS = ("steps", "tokens", "epochs", "minutes")
+BUDGETS = ("steps", "tokens", "epochs", "minutes", "flops")
+RULED = ("max_epochs", "learning_rate", "muon_learning_rate", "weight_decay")  # of [train]; left open, rules tell them
+CHOSEN_SHAPE = ("n_layers", "width", "n_heads")  # of [model], where size = "auto"
+SHARES = ("weights", "temperature")  # of [corpus]; one of them, or none
 BESIDE_FROM = ("from", "context_length")  # of [model]; all else comes from the folder
 
 
@@ -33,7 +37,7 @@ class Recipe(Settings, frozen=True):
     tokenizer: TokenizerSettings = TokenizerSettings()
     tokens: TokensSettings = TokensSettings()
     model: ModelSettings = ModelSettings()
-    train: TrainSettings = TrainSettings()
+    train: TrainTable = TrainTable()
     evaluate: EvaluateSettings = EvaluateSettings()
 
 
@@ -48,7 +52,7 @@ def recipe_fields() -> dict[str, Field]:
 def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe file; `overrides` are fields by key, as values or as the text of a flag.
 
-    A budget among the overrides replaces the file's.
+    A budget among the overrides replaces the file's, and so do weights or a temperature of the sources.
     """
     return make_recipe(_read(path), overrides, name=str(path))
 
@@ -64,10 +68,18 @@ def make_recipe(tables: Mapping[str, Any], overrides: Mapping[str, Any] | None =
     if any(f"train.{budget}" in chosen for budget in BUDGETS):
         for budget in BUDGETS:
             values["train"].pop(budget, None)
+    _let_give_way(values["model"], chosen)
+    if any(chosen.get(f"corpus.{each}") is not None for each in SHARES):
+        for each in SHARES:
+            values["corpus"].pop(each, None)
     for key, value in chosen.items():
         table, field = key.split(".")
         values[table][field] = value
     _check_budget({budget: values["train"].get(budget) for budget in BUDGETS}, name)
+    _check_choice(values, name)
+    if values["train"].get("start") == "pairs":
+        _check_pairs(values["model"], name)
+    _check_shares(values["corpus"], name)
     if values["tokens"].get("mode") == "stream":
         _check_stream(values, name)
     if values["model"].get("from"):
@@ -103,6 +115,35 @@ def recipe_tables(recipe: Recipe) -> dict[str, dict[str, Any]]:
     return {table: {name: v for name, v in fields.items() if v is not None} for table, fields in tables.items()}
 
 
+def open_fields(recipe: Recipe) -> set[str]:
+    """The keys of what a recipe leaves to be chosen before training begins.
+
+    >>> sorted(open_fields(make_recipe({"train": {"steps": 1, "batch_size": 4, "learning_rate": 1e-3}})))
+    ['train.max_epochs', 'train.muon_learning_rate', 'train.weight_decay']
+    """
+    train = recipe.train
+    found = {f"train.{name}" for name in RULED if getattr(train, name) is None}
+    if train.batch_size in (None, AUTO):
+        found.add("train.batch_size")
+        if not train.micro_batch_size:
+            found.add("train.micro_batch_size")
+    return found | ({f"model.{name}" for name in CHOSEN_SHAPE} if recipe.model.size == AUTO else set())
+
+
+def filled(recipe: Recipe, chosen: Mapping[str, Any]) -> Recipe:
+    """The recipe with what it leaves open as it was `chosen`, by key; what it states stays."""
+    values = {key: value for key, value in chosen.items() if key in open_fields(recipe)}
+    if not values:
+        return recipe
+    tables = recipe_tables(recipe)
+    for key, value in values.items():
+        table, field = key.split(".")
+        tables[table][field] = value
+        if table == "model":
+            tables["model"].pop("size", None)
+    return make_recipe(tables)
+
+
 def by_key(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The fields of a recipe's tables by key.
 
@@ -129,6 +170,20 @@ def differing(recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, A
         if any(value != next(iter(values.values())) for value in values.values()):
             found[key] = values
     return found
+
+
+def check_weights(weights: Mapping[str, float], sources: Iterable[str], where: str) -> None:
+    """Raise InputError where a weight is of no source, or a source has none; `where` opens the line."""
+    known = list(dict.fromkeys(sources))
+    for source in weights:
+        if source not in known:
+            listed = ", ".join(map(shown, known))
+            raise InputError(
+                f"{where}: {shown(source)} is no source.{suggestion(source, known)} The sources are {listed}."
+            )
+    for source in known:
+        if source not in weights:
+            raise InputError(f"{where}: {shown(source)} has no weight. Give it one, or take it out of the sources.")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -193,17 +248,90 @@ def _check_budget(budgets: dict[str, Any], name: str) -> None:
         raise InputError(f"{name}: [train] has no budget. Set one of {', '.join(BUDGETS)}.")
 
 
+def _let_give_way(model: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Of a file's `[model]`, drop a size that is to be chosen where the overrides state numbers, and the other way."""
+    stated = [name for name in SHAPING if overrides.get(f"model.{name}") is not None]
+    if stated and "model.size" not in overrides and is_chosen(model.get("size", "")):
+        del model["size"]
+    if is_chosen(overrides.get("model.size") or ""):
+        for name in SHAPING:
+            model.pop(name, None)
+
+
+def _check_choice(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
+    """Refuse what leaves nothing to choose from: a chosen size beside its numbers, a budget that does not tell it."""
+    model, train = values["model"], values["train"]
+    size = model.get("size", "")
+    if is_chosen(size) and (stated := [field for field in SHAPING if model.get(field) is not None]):
+        raise InputError(
+            f'{name}: [model] size = "{size}" chooses {", ".join(stated)}. Leave out the size, or the numbers.'
+        )
+    if train.get("max_epochs") and values["tokens"].get("mode") == "stream":
+        raise InputError(
+            f'{name}: [train] max_epochs = {train["max_epochs"]}: with [tokens] mode = "stream" the sequences of an '
+            "epoch are counted only while it is read. Leave it out."
+        )
+    if size == AUTO and train.get("epochs") is not None:
+        raise InputError(
+            f'{name}: [train] epochs = {train["epochs"]}: [model] size = "auto" follows from the work to be done, and '
+            "epochs do not tell it. Set minutes, tokens or flops."
+        )
+    if train.get("steps") is not None and AUTO in (size, train.get("batch_size")):
+        field = "[model] size" if size == AUTO else "[train] batch_size"
+        raise InputError(
+            f'{name}: [train] steps = {train["steps"]}: {field} = "auto" decides how large a step is. '
+            "Set minutes, tokens or flops."
+        )
+
+
+def _check_pairs(model: Mapping[str, Any], name: str) -> None:
+    """Refuse a model whose embedding and head cannot be had from counts."""
+    if model.get("from") is not None:
+        raise InputError(
+            f'{name}: [train] start = "pairs" would overwrite the weights of [model] from. Leave one of them out.'
+        )
+    if model.get("tied") or model.get("shape", "qwen3") not in ("qwen3", "llama"):
+        raise InputError(
+            f'{name}: [train] start = "pairs" needs a head of its own and no learned positions. Set [model] shape = '
+            '"qwen3" or "llama", without tied = true, or leave start out.'
+        )
+
+
+def _check_shares(corpus: Mapping[str, Any], name: str) -> None:
+    """Refuse shares of the sources that cannot be."""
+    weights, temperature = (corpus.get(each) for each in SHARES)
+    if weights is None:
+        return
+    where = f"{name}: [corpus] weights"
+    if temperature is not None:
+        raise InputError(f"{where} and temperature = {temperature} say two things. Keep one of them.")
+    for source, weight in weights.items():
+        if weight <= 0:
+            raise InputError(
+                f"{where}: {shown(source)} = {weight} must be above 0. To do without it, take it out of the sources."
+            )
+    if "source" not in corpus.get("keep_columns", ()):  # else the documents say which source they are of
+        given = corpus.get("source", CorpusSettings().source)
+        check_weights(weights, (given,) if isinstance(given, str) else given, where)
+
+
 def _check_stream(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
     """Refuse what cannot be known of a corpus before it has been read to its end."""
     if (epochs := values["train"].get("epochs")) is not None:
         raise InputError(
             f'{name}: [train] epochs = {epochs}: with [tokens] mode = "stream" the sequences of an epoch are counted '
-            "only while it is read. Set steps, tokens or minutes."
+            "only while it is read. Set steps, tokens, minutes or flops."
         )
     if values["corpus"].get("split") == "position":
         raise InputError(
             f'{name}: [corpus] split = "position": with [tokens] mode = "stream" documents are held out as they come, '
             'by their hash. Set it to "hash", or set mode to "stored".'
+        )
+    corpus = values["corpus"]
+    if "source" in corpus.get("keep_columns", ()) and any(corpus.get(each) is not None for each in SHARES):
+        raise InputError(
+            f'{name}: [corpus] keep_columns has "source": with [tokens] mode = "stream" the recipe\'s own sources are '
+            'mixed, not those of a column. Leave it out, or set mode to "stored".'
         )
 
 

@@ -12,7 +12,7 @@ import msgspec
 from tezgah.corpus.reading import FORMAT as CORPUS_FORMAT
 from tezgah.errors import InputError
 from tezgah.files import check_format, fingerprint, hash_file, write_json
-from tezgah.recipe import BUDGETS, Recipe, by_key, recipe_tables
+from tezgah.recipe import BUDGETS, SHARES, Recipe, by_key, recipe_tables
 from tezgah.starting import find_model, start_inputs
 from tezgah.tokens.index import FORMAT as TOKENS_FORMAT
 
@@ -44,6 +44,8 @@ DISPLAY = frozenset(
         "evaluate.reading_bytes",
     }
 )
+# What of [corpus] changes the order of training alone.
+SHARES_OF_SOURCES = frozenset(f"corpus.{each}" for each in SHARES)
 # A larger one goes on, a smaller one is a change (changes.py).
 BUDGET = frozenset(f"train.{budget}" for budget in BUDGETS)
 
@@ -97,6 +99,8 @@ def matters(key: str, stage: str, recipe: Recipe) -> bool:
         return key == "tokens.shard_tokens"
     if stage == "corpus" and key == "tokens.mode":
         return True
+    if key in SHARES_OF_SOURCES:
+        return stage == "train"
     if stage == "train":
         return table in ("model", "train") or key in ("tokens.stride", "tokens.documents")
     return table == stage

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tezgah.console import warn
 from tezgah.cores import available_cores
 from tezgah.errors import InputError
-from tezgah.training.settings import TrainSettings
+from tezgah.training.settings import TrainTable
 
 TF32 = (8, 0)  # compute capability from which fp32 products can be done in it
 
@@ -76,7 +76,7 @@ class Place:
         return str(self.matrix_dtype).removeprefix("torch.")
 
 
-def choose_place(settings: TrainSettings, local_rank: int = 0) -> Place:
+def choose_place(settings: TrainTable, local_rank: int = 0) -> Place:
     """The place that `settings` name, or the best one here where they say "auto".
 
     Raises InputError when the device asked for is not there.
