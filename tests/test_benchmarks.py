@@ -155,9 +155,11 @@ while step < 40:
 def test_kills_and_restarts_are_seen_for_what_they_are(tmp_path: Path, kind: str) -> None:
     command = [sys.executable, "-c", TRAINING]
     resume.uninterrupted([*command, str(tmp_path / "whole"), kind])
-    restarts = resume.interrupted([*command, str(tmp_path / "killed"), kind], tmp_path / "killed", steps=40)
-    assert [each.killed_after // 10 * 10 for each in restarts] == [each.checkpoint for each in restarts]
-    assert [each.next_row - 1 for each in restarts] == [each.checkpoint for each in restarts]
+    killed = tmp_path / "killed"
+    restarts = resume.interrupted([*command, str(killed), kind], killed, steps=40, kills=3, seed=2)
+    assert len(restarts) == 3
+    assert [each.killed_after // 10 * 10 or None for each in restarts] == [each.checkpoint for each in restarts]
+    assert [each.next_row - 1 for each in restarts] == [each.checkpoint or -1 for each in restarts]
     equal = resume.compare(tmp_path / "whole", tmp_path / "killed")
     assert [name for name, value in equal.items() if not value] == ([] if kind == "honest" else ["every step's loss"])
     assert resume.report(restarts, equal)[1] == (kind == "honest")

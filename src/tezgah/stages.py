@@ -28,6 +28,8 @@ FORMATS = {"corpus": CORPUS_FORMAT, "tokenizer": 1, "tokens": TOKENS_FORMAT, "tr
 DISPLAY = frozenset(
     {
         "train.threads",
+        "train.on_divergence",  # decides what follows a step that diverges; until then all trainings are the same
+        "train.spike_deviations",
         "train.recompute",  # the same numbers, computed twice: a training that ran out of memory may go on with it
         "train.validation_steps",
         "train.validation_batches",

@@ -20,6 +20,7 @@ from tezgah.files import atomic_folder, check_format, hash_file, read_json, writ
 from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import load_weights, save_model
 from tezgah.starting import checkpoints
+from tezgah.training.loss_scale import LossScale
 from tezgah.training.optimizer import GroupOptimizer
 
 FORMAT = 1
@@ -36,6 +37,7 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
     environment: dict[str, str | int]
     hashes: dict[str, str] = {}  # of the tensors beside it, SHA-256
+    loss_scale: LossScale | None = None  # in fp16
 
 
 def save_checkpoint(

@@ -85,7 +85,10 @@ class GroupOptimizer(torch.optim.Optimizer):
             buffers = [self._state(parameter)["momentum"] for parameter in same]
             torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
             updates = torch._foreach_lerp(gradients, buffers, group["momentum"])  # Nesterov's look ahead
-            turned = orthogonalize(torch.stack(updates).to(self.orthogonal_dtype)).to(same[0].dtype)
+            stacked = torch.stack(updates)
+            if self.orthogonal_dtype is torch.float16:  # small gradients would be 0 in it
+                stacked = stacked / stacked.norm(dim=(1, 2), keepdim=True).clamp_min(1e-30)
+            turned = orthogonalize(stacked.to(self.orthogonal_dtype)).to(same[0].dtype)
             rows, columns = same[0].shape
             torch._foreach_mul_(same, 1 - group["lr"] * group["weight_decay"])
             torch._foreach_add_(same, list(turned.unbind()), alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
@@ -135,7 +138,10 @@ class GroupOptimizer(torch.optim.Optimizer):
         }
 
     def load_named_state(self, tensors: dict[str, Tensor]) -> None:
-        """Take back what `named_state` gave. Raises KeyError where a tensor is missing."""
+        """Take back what `named_state` gave (before a first step, nothing). Raises KeyError where a tensor lacks."""
+        if not tensors:
+            self.state.clear()
+            return
         for group in self.param_groups:
             for name, parameter in zip(group["param_names"], group["params"], strict=True):
                 for key, value in self._state(parameter, 1 if group["algorithm"] == "muon" else 2).items():
