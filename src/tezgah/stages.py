@@ -27,6 +27,7 @@ FORMATS = {"corpus": CORPUS_FORMAT, "tokenizer": 1, "tokens": TOKENS_FORMAT, "tr
 DISPLAY = frozenset(
     {
         "train.threads",
+        "train.sharding",  # like the number of processes: the same steps, to rounding
         "train.recompute",  # the same numbers, computed twice: a training that ran out of memory may go on with it
         "train.validation_steps",
         "train.validation_batches",

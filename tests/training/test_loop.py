@@ -139,9 +139,9 @@ def test_rows_are_on_the_disk_before_the_checkpoint_after_them(tmp_path, monkeyp
         if metrics.exists() and os.path.samestat(os.fstat(descriptor), metrics.stat()):
             synced.append(len(metrics.read_text().splitlines()))
 
-    def saving(run, model, optimizer, state, *rest):
+    def saving(run, snapshot, state, *rest):
         assert synced[-1:] == [state.step + 1]
-        save_checkpoint(run, model, optimizer, state, *rest)
+        save_checkpoint(run, snapshot, state, *rest)
 
     monkeypatch.setattr(os, "fsync", counting)
     monkeypatch.setattr(loop, "save_checkpoint", saving)
@@ -162,7 +162,7 @@ def test_a_full_disk_is_waited_for_and_nothing_is_lost(tmp_path, monkeypatch, ca
     monkeypatch.setattr(loop, "save_checkpoint", saving)
     assert losses(train(tmp_path / "full")) == losses(whole)
     said = capsys.readouterr().err
-    assert said.count("step-000002: the disk is full. Training waits") == 2
+    assert said.count("step-000002: the disk is full. The write waits") == 2
     assert said.count("there is space again") == 2
     assert len(list((tmp_path / "full" / "checkpoints").glob("step-*"))) == 3
 

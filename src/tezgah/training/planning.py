@@ -20,8 +20,8 @@ def plan_training(
 ) -> Plan:
     """The plan of the training that stands at `step`.
 
-    Minutes are turned into steps by the first process, from what a step takes here and `reading_seconds` gives, and
-    what was `spent` by then; `checkpoints/plan.json` keeps that for every later session.
+    Minutes are turned into steps by the first process, from what a step takes here and `reading_seconds` gives, which
+    every process calls, and what was `spent` by then; `checkpoints/plan.json` keeps that for every later session.
     """
     settings, world = stepper.settings, stepper.world
     steps = budget_steps(settings, stepper.sequences.in_epoch or 0, stepper.model.config.context_length)
@@ -30,7 +30,7 @@ def plan_training(
     path = run / "checkpoints" / "plan.json"
     rates = read_rates(path, fingerprint, step) if world.is_first else None
     if not world.from_first(float(rates is not None)):
-        reading = reading_seconds() if world.is_first else 0.0
+        reading = reading_seconds()
         step_seconds = stepper.measured_seconds()
         if world.is_first:
             rates = Rates(
