@@ -14,13 +14,13 @@ from torch import Tensor
 
 from tezgah.files import atomic_file
 
-NAMES = {
+NAMES = {  # in the order in which the library lays tensors down
+    torch.int64: "I64",
     torch.float64: "F64",
     torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
     torch.int32: "I32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
 }
 
 
@@ -28,7 +28,8 @@ def write_tensors(
     path: Path, shapes: Mapping[str, Tensor], tensor: Callable[[str], Tensor], metadata: dict[str, str] | None = None
 ) -> str:
     """Write what `tensor` gives for each name in `shapes`, whose values tell shapes and types. Returns the SHA-256."""
-    ordered = sorted(shapes, key=lambda name: (-shapes[name].dtype.itemsize, name))
+    order = list(NAMES)
+    ordered = sorted(shapes, key=lambda name: (order.index(shapes[name].dtype), name))
     header: dict[str, object] = {"__metadata__": metadata} if metadata else {}
     end = 0
     for name in ordered:
