@@ -42,4 +42,4 @@ def plan_training(
             )
             write_json(path, msgspec.to_builtins(rates))
     plan = plan_minutes(settings.minutes or 0.0, rates, settings.validation_steps) if rates else Plan(0, 1)
-    return Plan(int(world.from_first(plan.steps)), plan.reading_steps)
+    return Plan(int(world.from_first(plan.steps)), int(world.from_first(plan.reading_steps)))
