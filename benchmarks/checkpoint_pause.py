@@ -2,9 +2,9 @@
 
     python benchmarks/checkpoint_pause.py
 
-A model of GPT-2 small's shape, Muon and AdamW with all their state, on the CPU. Each round writes a checkpoint as it was
-done before (the whole files made in memory, written, flushed to disk, read again for their hashes), and as it is done
-now: copied, then written by a thread while steps are taken. The two take turns at being first.
+A model of GPT-2 small's shape, Muon and AdamW with all their state, on the CPU. Each round writes a checkpoint as it
+was done before (the whole files made in memory, written, flushed to disk, read again for their hashes), and as it is
+done now: copied, then written by a thread while steps are taken. The two take turns at being first.
 """
 
 import argparse
@@ -134,7 +134,9 @@ def main() -> None:
     size, rounds = measure(settings, 50_257, arguments.batch, arguments.time, arguments.rounds, folder)
     if not arguments.folder:
         shutil.rmtree(folder)
-    title = f"A checkpoint of GPT-2 small's shape, {size / 1e9:.2f} GB of weights and optimizer, {place.threads} threads"
+    title = (
+        f"A checkpoint of GPT-2 small's shape, {size / 1e9:.2f} GB of weights and optimizer, {place.threads} threads"
+    )
     result = {"bytes": size, "rounds": [asdict(each) for each in rounds]}
     measuring.write_results(arguments.results, "checkpoint_pause", title, table(rounds), result, begun)
 

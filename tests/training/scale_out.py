@@ -17,10 +17,10 @@ import msgspec
 import torch.distributed as dist
 
 import tezgah.training.step as step
+from tests.training import test_loop
 from tezgah.console import say
 from tezgah.models.settings import ModelSettings
 from tezgah.training.settings import TrainSettings
-from tests.training import test_loop
 
 # Heads of 4: of three processes the last holds none of these rows. No number of rows is a multiple of 3.
 SHAPE = ModelSettings(n_layers=2, width=32, n_heads=8, context_length=16)
@@ -31,7 +31,8 @@ SETTINGS = TrainSettings(
     compile=False,
     threads=1,
     precision="fp32",
-    checkpoint_steps=2,
+    warmup_steps=0,
+    checkpoint_steps=6,
     keep_checkpoints=20,
     validation_steps=20,
     validation_batches=1,

@@ -1,6 +1,7 @@
 """Rows that several processes wrote come back, however they are asked for."""
 
 import json
+from itertools import pairwise
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ def write(folder, tensor: torch.Tensor, cuts: list[int]) -> None:
     """The rows of `tensor`, cut so, as parts; and a number that the first alone has."""
     folder.mkdir(parents=True, exist_ok=True)
     ends = [0, *sorted(cuts), len(tensor)]
-    for process, (start, end) in enumerate(zip(ends, ends[1:], strict=False)):
+    for process, (start, end) in enumerate(pairwise(ends)):
         tensors, rows = {"w": tensor[start:end]}, {"w": Rows(tuple(tensor.shape), start, end - start)}
         if process == 0:
             tensors["w/step"], rows["w/step"] = torch.tensor(7.0), Rows((), 0, 1)

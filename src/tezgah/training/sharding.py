@@ -73,9 +73,9 @@ def gathered(parts: Tensor, like: DTensor) -> Tensor:
     size, rows = like.device_mesh.size(), like.shape[0]
     share = math.ceil(rows / size)
     padded = F.pad(parts, (0, 0, 0, share - parts.shape[1]))  # (count, share, columns)
-    everyone = parts.new_empty(size * len(parts), *padded.shape[1:])
-    dist.all_gather_into_tensor(everyone, padded.contiguous(), group=like.device_mesh.get_group())
-    whole = everyone.view(size, *padded.shape).transpose(0, 1).flatten(1, 2)  # (count, size × share, columns)
+    everyone = [torch.empty_like(padded, memory_format=torch.contiguous_format) for _ in range(size)]
+    dist.all_gather(everyone, padded.contiguous(), group=like.device_mesh.get_group())
+    whole = torch.cat(everyone, dim=1)  # (count, size × share, columns)
     return whole[:, :rows]
 
 
