@@ -2,14 +2,16 @@
 
     torchrun … tests/training/scale_out.py JOBS.json
 
-A job is a folder and what of [train] differs from `SETTINGS`. With `"killed_at"` the last process ends itself by
-SIGKILL before that step: the first number in the first start of a launcher, the second in its restart.
+A job is a folder and what of [train] differs from `SETTINGS`. With `"killed_after"` the last process ends itself by
+SIGKILL in the second step after a checkpoint: the first one named in the first start of a launcher, the second in its
+restart.
 """
 
 import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ SETTINGS = TrainSettings(
     compile=False,
     threads=1,
     precision="fp32",
-    warmup_steps=0,
+    warmup_steps=4,
     checkpoint_steps=6,
     keep_checkpoints=20,
     validation_steps=20,
@@ -42,18 +44,20 @@ SETTINGS = TrainSettings(
 def do(job: dict[str, Any]) -> None:
     """One training."""
     settings = msgspec.convert({**msgspec.to_builtins(SETTINGS), **job["train"]}, TrainSettings)
-    if "killed_at" in job:
-        _kill_at(job["killed_at"])
+    if "killed_after" in job:
+        _kill_after(job["killed_after"], Path(job["folder"]))
     shape = msgspec.structs.replace(SHAPE, **job.get("model", {}))
     test_loop.train(Path(job["folder"]), settings, shape=shape)
 
 
-def _kill_at(steps: list[int]) -> None:
+def _kill_after(steps: list[int], folder: Path) -> None:
     attempt = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
     whole = step.Stepper.step
 
     def take(self: step.Stepper, number: int, total: int) -> dict[str, Any]:
-        if self.world.rank == self.world.size - 1 and attempt < len(steps) and number == steps[attempt]:
+        if self.world.rank == self.world.size - 1 and attempt < len(steps) and number == steps[attempt] + 2:
+            while not (folder / "checkpoints" / f"step-{steps[attempt]:06d}").exists():
+                time.sleep(0.01)  # the thread that writes it goes on
             os.kill(os.getpid(), signal.SIGKILL)
         return whole(self, number, total)
 
