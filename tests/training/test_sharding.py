@@ -198,6 +198,7 @@ def test_a_killed_process_ends_the_others_and_the_launcher_goes_on(home: Path, t
     assert said.returncode != 0
     assert time.perf_counter() - began < 60
     assert "resuming after step 6 of 20" in said.stderr
+    assert "another process of this launch has ended" in said.stderr
     assert len(rows(tmp_path)) == 14  # of the steps 0 to 13
     said = launched([job(tmp_path, sharding="full")], [*launcher, "0"], tmp_path)
     assert said.returncode == 0, said.stderr

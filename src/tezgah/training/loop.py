@@ -45,7 +45,7 @@ from tezgah.training.space import with_space
 from tezgah.training.step import Stepper
 from tezgah.training.trackers import Trackers
 from tezgah.training.view import View
-from tezgah.training.world import World, begin, end, join_world
+from tezgah.training.world import World, begin, end, join_world, lost_process
 
 SAVING = timedelta(days=1)  # processes that write a checkpoint together wait for one another so long: for a full disk
 
@@ -112,6 +112,8 @@ def train(
                 result = trainer.train(run / "profile" if is_profiled and world.is_first else None)
         world.from_first(0.0)  # nobody leaves while another still needs the group
         return result
+    except RuntimeError as error:
+        raise lost_process(error) or error from None
     finally:
         if begun:
             end()

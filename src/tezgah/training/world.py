@@ -120,6 +120,17 @@ def begin(world: World, place: Place, timeout: timedelta | None = None) -> bool:
     return True
 
 
+def lost_process(error: RuntimeError) -> InputError | None:
+    """What to say where another process has ended without a word, as its connections tell; None for another error."""
+    told = "onnection closed by peer", "onnection reset by peer", "Broken pipe"  # by gloo
+    if not isinstance(error, dist.DistBackendError) and not any(words in str(error) for words in told):
+        return None
+    return InputError(
+        "another process of this launch has ended in the midst of training; what it said stands above, if anything. "
+        "The same command goes on from the last checkpoint."
+    )
+
+
 def end() -> None:
     """End the process group."""
     dist.destroy_process_group()
