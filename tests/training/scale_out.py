@@ -22,7 +22,9 @@ import tezgah.training.step as step
 from tests.training import test_loop
 from tezgah.console import say
 from tezgah.models.settings import ModelSettings
+from tezgah.training.place import choose_place
 from tezgah.training.settings import TrainSettings
+from tezgah.training.world import begin, end, join_world
 
 # Heads of 4: of three processes the last holds none of these rows. No number of rows is a multiple of 3.
 SHAPE = ModelSettings(n_layers=2, width=32, n_heads=8, context_length=16)
@@ -33,7 +35,6 @@ SETTINGS = TrainSettings(
     compile=False,
     threads=1,
     precision="fp32",
-    warmup_steps=4,
     checkpoint_steps=6,
     keep_checkpoints=20,
     validation_steps=20,
@@ -58,16 +59,17 @@ def _kill_after(steps: list[int], folder: Path) -> None:
         if self.world.rank == self.world.size - 1 and attempt < len(steps) and number == steps[attempt] + 2:
             while not (folder / "checkpoints" / f"step-{steps[attempt]:06d}").exists():
                 time.sleep(0.01)  # the thread that writes it goes on
+            (folder / "killed").write_text(str(time.time()))
             os.kill(os.getpid(), signal.SIGKILL)
         return whole(self, number, total)
 
-    step.Stepper.step = take  # type: ignore[method-assign]
+    step.Stepper.step = take  # type: ignore[method-assign, assignment]
 
 
 if __name__ == "__main__":
-    dist.init_process_group("gloo")
+    begin(join_world(), choose_place(SETTINGS))
     for each in json.loads(Path(sys.argv[1]).read_text()):
         say(f"job {Path(each['folder']).name}")
         do(each)
         dist.barrier()
-    dist.destroy_process_group()
+    end()

@@ -193,10 +193,9 @@ def test_one_launcher_is_as_good_as_another(home: Path, tmp_path: Path) -> None:
 def test_a_killed_process_ends_the_others_and_the_launcher_goes_on(home: Path, tmp_path: Path) -> None:
     launcher = [*TORCHRUN, "--nproc-per-node", "2", "--max-restarts"]
     killed = {**job(tmp_path, sharding="full"), "killed_after": [6, 12]}
-    began = time.perf_counter()
     said = launched([killed], [*launcher, "1"], tmp_path)  # killed, restarted, killed
     assert said.returncode != 0
-    assert time.perf_counter() - began < 60
+    assert time.time() - float((tmp_path / "killed").read_text()) < 30
     assert "resuming after step 6 of 20" in said.stderr
     assert "another process of this launch has ended" in said.stderr
     assert len(rows(tmp_path)) == 14  # of the steps 0 to 13

@@ -42,5 +42,5 @@ class Saver:
             try:
                 self.wait()
             except (InputError, OSError, RuntimeError) as error:
-                warn(f"the last checkpoint was not written: {error}")
+                warn(f"the last checkpoint may not have been written: {error}")
         self._thread.shutdown()

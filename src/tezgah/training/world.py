@@ -116,7 +116,16 @@ def begin(world: World, place: Place, timeout: timedelta | None = None) -> bool:
         return False
     if place.device.type == "cuda":
         torch.cuda.set_device(place.device)
-    dist.init_process_group("nccl" if place.device.type == "cuda" else "gloo", timeout=timeout)
+    backend = "nccl" if place.device.type == "cuda" else "gloo"
+    restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if restart == "0" or os.environ.get("GROUP_WORLD_SIZE") != "1":
+        dist.init_process_group(backend, timeout=timeout)
+        return True
+    # torchrun gives restarted processes the old store, with addresses of the dead (github.com/pytorch/pytorch/issues/
+    # 135712). Its count of restarts is one for all on one machine only; docs/scaling-out.md says what to do on several.
+    store, rank, size = next(dist.rendezvous("env://"))
+    fresh = dist.PrefixStore(f"restart {restart}", store)
+    dist.init_process_group(backend, store=fresh, rank=rank, world_size=size, timeout=timeout)
     return True
 
 
