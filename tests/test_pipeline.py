@@ -32,11 +32,18 @@ class Fakes:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.stops_at = ""
+        self.chooses: dict[str, Any] = {}
+        self.times_chosen = 0
+        self.trained: Recipe | None = None
 
     def stations(self) -> Stations:
         """These fakes, as the pipeline takes them."""
         folders = {stage: self._folder(stage) for stage in ("corpus", "tokenizer", "tokens")}
-        return Stations(folders, self._train, self._evaluate, lambda run: self._report(run))
+        return Stations(folders, self._train, self._evaluate, self._report, choose=self._choose)
+
+    def _choose(self, recipe: Recipe, run: Path) -> dict[str, Any]:
+        self.times_chosen += 1
+        return self.chooses
 
     def _folder(self, stage: str) -> Any:
         def make(recipe: Recipe, run: Path, folder: Path) -> None:
@@ -48,6 +55,7 @@ class Fakes:
 
     def _train(self, recipe: Recipe, run: Path, fingerprint: str) -> dict[str, float]:
         self._ask("train")
+        self.trained = recipe
         before = len(list((run / "checkpoints").glob("step-*")))
         write_json(run / "checkpoints" / f"step-{before + 1:06d}" / "config.json", {})
         write_text(run / "metrics.jsonl", '{"step": 1}\n' * (before + 1))
@@ -88,11 +96,13 @@ class Bench:
             "model": {"n_layers": 2, "width": 32},
             "train": {"steps": 10},
         }
+        self.chooses: dict[str, Any] = {}
+        self.last = Fakes()
 
     def go(self, only: str | None = None, restart: bool = False, stops_at: str = "", **changed: Any) -> list[str]:
         """Run with fields changed (`train__seed=2`), and say which stages were asked to work."""
-        fakes = Fakes()
-        fakes.stops_at = stops_at
+        self.last = fakes = Fakes()
+        fakes.stops_at, fakes.chooses = stops_at, self.chooses
         overrides = {key.replace("__", "."): value for key, value in changed.items()}
         try:
             run(make_recipe(self.tables, overrides), self.run, only, restart, fakes.stations())
@@ -486,3 +496,74 @@ def test_what_went_wrong_stands_in_the_log(bench: Bench) -> None:
 
 def test_every_field_named_as_display_exists() -> None:
     assert set(recipe_fields()) >= DISPLAY | BUDGET
+
+
+@pytest.fixture
+def open_bench(bench: Bench) -> Bench:
+    """A recipe that leaves size, batch and rates open, and what is chosen for it."""
+    bench.tables |= {"model": {"size": "auto"}, "train": {"tokens": 1_000}}
+    bench.chooses = {"model.n_layers": 3, "model.width": 192, "model.n_heads": 3, "train.batch_size": 4}
+    bench.chooses |= {"train.micro_batch_size": 0, "train.learning_rate": 3e-3, "train.muon_learning_rate": 0.02}
+    bench.chooses |= {"train.weight_decay": 0.1, "train.max_epochs": 4.0}
+    return bench
+
+
+def test_what_is_left_open_is_chosen_once_and_stands_in_the_run_folder(open_bench: Bench) -> None:
+    assert open_bench.go() == ALL
+    assert open_bench.last.times_chosen == 1
+    trained = open_bench.last.trained
+    assert trained and (trained.model.size, trained.model.width, trained.train.batch_size) == ("", 192, 4)
+    written = make_recipe(tomllib.loads((open_bench.run / "recipe.toml").read_text()))
+    assert written == trained
+    record = read_training(open_bench.run)
+    assert record and record.chosen == open_bench.chooses
+    before = open_bench.files()
+    assert open_bench.go() == [] and open_bench.last.times_chosen == 0
+    run(written, open_bench.run, stations=open_bench.last.stations())  # its own resolved recipe is the same training
+    assert open_bench.files() == before and open_bench.last.asked == []
+
+
+@pytest.mark.parametrize("changed", [{}, {"train__tokens": 2_000}, {"train__threads": 2}])
+def test_a_training_that_goes_on_never_chooses_again(open_bench: Bench, changed: Any) -> None:
+    open_bench.go(stops_at="train")
+    first = open_bench.last.trained
+    open_bench.chooses = {"model.n_layers": 9}
+    assert open_bench.go(**changed) == FROM_TRAINING
+    assert open_bench.last.times_chosen == 0
+    assert first and open_bench.last.trained and open_bench.last.trained.model == first.model
+    assert open_bench.go(**changed) == [] and open_bench.go(train__tokens=3_000) == FROM_TRAINING
+    assert open_bench.last.times_chosen == 0
+
+
+def test_a_training_killed_before_its_first_checkpoint_keeps_what_was_chosen(open_bench: Bench) -> None:
+    open_bench.go(stops_at="train")
+    shutil.rmtree(open_bench.run / "checkpoints" / "step-000001")
+    assert open_bench.go() == FROM_TRAINING and open_bench.last.times_chosen == 0
+    assert open_bench.last.trained and open_bench.last.trained.model.width == 192
+
+
+def test_another_training_chooses_for_itself(open_bench: Bench) -> None:
+    open_bench.go()
+    open_bench.chooses = open_bench.chooses | {"model.n_layers": 5}
+    changes: list[Any] = [{"train__seed": 2}, {"train__seed": 2, "train__tokens": 500}]
+    for changed in changes:
+        assert open_bench.go(**changed) == FROM_TRAINING and open_bench.last.times_chosen == 1
+        assert open_bench.last.trained and open_bench.last.trained.model.n_layers == 5
+    assert open_bench.go(restart=True) == FROM_TRAINING and open_bench.last.times_chosen == 1
+    (open_bench.source / "b.txt").write_text("dört\n")
+    assert open_bench.go() == ALL and open_bench.last.times_chosen == 1
+
+
+def test_of_an_open_recipe_a_refusal_names_what_has_changed_and_no_more(open_bench: Bench) -> None:
+    open_bench.go(stops_at="train")
+    with pytest.raises(InputError, match=r"the recipe has changed: \[train\] seed 1 → 2\. Change"):
+        open_bench.go(train__seed=2)
+    with pytest.raises(InputError, match=r"the recipe has changed: \[train\] batch_size 4 → 8\. Change"):
+        open_bench.go(train__batch_size=8)
+    assert open_bench.go(train__batch_size=4) == FROM_TRAINING  # stated as it was chosen
+
+
+def test_checkpoints_deleted_to_save_space_leave_a_chosen_run_done(open_bench: Bench) -> None:
+    open_bench.go()
+    shutil.rmtree(open_bench.run / "checkpoints")
+    assert open_bench.go() == [] and open_bench.last.times_chosen == 0

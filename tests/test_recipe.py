@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from tezgah.errors import InputError
 from tezgah.fields import Field, fields_of, parse
-from tezgah.recipe import BESIDE_FROM, BUDGETS, dump_recipe, load_recipe, make_recipe, recipe_fields, recipe_tables
+from tezgah.recipe import (
+    BESIDE_FROM,
+    BUDGETS,
+    dump_recipe,
+    filled,
+    load_recipe,
+    make_recipe,
+    open_fields,
+    recipe_fields,
+    recipe_tables,
+)
 from tezgah.settings import Settings
 from tezgah.starter import CHOSEN, starter, write_starter
 
@@ -60,7 +70,10 @@ def recipes(draw: st.DrawFn) -> Any:
     if tables.get("model", {}).get("from"):  # beside it no shape, and no tokenizer trained anew
         tables["model"] = {name: tables["model"][name] for name in BESIDE_FROM if name in tables["model"]}
         tables.pop("tokenizer", None)
-    if budget.name == "epochs" or tables.get("corpus", {}).get("split") == "position":
+    train = tables["train"]
+    if budget.name == "steps" and train.get("batch_size") == "auto":
+        del train["batch_size"]  # there is no telling it from steps
+    if budget.name == "epochs" or train.get("max_epochs") or tables.get("corpus", {}).get("split") == "position":
         tables.get("tokens", {}).pop("mode", None)  # a stream takes neither
     return make_recipe(tables)
 
@@ -134,13 +147,38 @@ REFUSED = {
     "[train]\nsteps = 1\nminutes = 2": "[train] steps = 1 and minutes = 2.0 are 2 budgets at once. Keep one of them.",
     '[tokens]\nmode = "stream"\n[train]\nepochs = 2': (
         '[train] epochs = 2.0: with [tokens] mode = "stream" the sequences of an epoch are counted only while it is '
-        "read. Set steps, tokens or minutes."
+        "read. Set steps, tokens, minutes or flops."
     ),
     '[corpus]\nsplit = "position"\n[tokens]\nmode = "stream"\n[train]\nsteps = 2': (
         '[corpus] split = "position": with [tokens] mode = "stream" documents are held out as they come, by their '
         'hash. Set it to "hash", or set mode to "stored".'
     ),
-    "[corpus]": "[train] has no budget. Set one of steps, tokens, epochs, minutes.",
+    "[corpus]": "[train] has no budget. Set one of steps, tokens, epochs, minutes, flops.",
+    '[model]\nsize = "auto"': "[train] has no budget. Set one of steps, tokens, epochs, minutes, flops.",
+    '[model]\nsize = "auto"\nn_layers = 4\nwidth = 64\n[train]\nminutes = 1': (
+        '[model] size = "auto" chooses n_layers, width. Leave out the size, or the numbers.'
+    ),
+    '[model]\nsize = "8M"\nhead_dim = 64\n[train]\nsteps = 1': (
+        '[model] size = "8M" chooses head_dim. Leave out the size, or the numbers.'
+    ),
+    '[model]\nsize = "auto"\n[train]\nepochs = 2': (
+        '[train] epochs = 2.0: [model] size = "auto" follows from the work to be done, and epochs do not tell it. '
+        "Set minutes, tokens or flops."
+    ),
+    '[model]\nsize = "auto"\n[train]\nsteps = 2': (
+        '[train] steps = 2: [model] size = "auto" decides how large a step is. Set minutes, tokens or flops.'
+    ),
+    '[train]\nsteps = 2\nbatch_size = "auto"': (
+        '[train] steps = 2: [train] batch_size = "auto" decides how large a step is. Set minutes, tokens or flops.'
+    ),
+    '[train]\nsteps = 2\nbatch_size = "atuo"': (
+        '[train] batch_size must be a whole number, 1 or more or auto, not "atuo". Did you mean auto?'
+    ),
+    '[tokens]\nmode = "stream"\n[train]\nsteps = 2\nmax_epochs = 2': (
+        '[train] max_epochs = 2.0: with [tokens] mode = "stream" the sequences of an epoch are counted only while it '
+        "is read. Leave it out."
+    ),
+    '[model]\nfrom = "a"\nsize = "auto"\n[train]\nminutes = 1': "[model] size: comes from the folder a. Leave it out.",
 }
 
 
@@ -239,6 +277,26 @@ def test_a_budget_given_as_a_flag_replaces_the_recipes() -> None:
     assert (told.steps, told.minutes) == (120, None)
     with pytest.raises(InputError, match="steps = 1 and epochs = 2.0 are 2 budgets"):
         make_recipe({}, {"train.steps": 1, "train.epochs": 2.0})
+
+
+def test_numbers_given_as_flags_replace_a_size_that_would_be_chosen_and_the_other_way() -> None:
+    auto = {"model": {"size": "auto"}, "train": {"minutes": 1.0}}
+    told = make_recipe(auto, {"model.n_layers": "3", "model.width": "96", "train.steps": "5"}).model
+    assert (told.size, told.n_layers, told.width) == ("", 3, 96)
+    back = make_recipe({"model": {"n_layers": 3, "width": 96}, "train": {"minutes": 1.0}}, {"model.size": "auto"}).model
+    assert (back.size, back.n_layers, back.width) == ("auto", None, None)
+    named = make_recipe({"model": {"size": "small"}, "train": {"steps": 1}}, {"model.n_layers": "3"}).model
+    assert (named.size, named.n_layers) == ("small", 3)
+
+
+def test_what_is_left_open_is_filled_and_what_is_stated_stays() -> None:
+    told = make_recipe({"model": {"size": "auto"}, "train": {"minutes": 1.0, "learning_rate": 1e-3}})
+    chosen = {"model.n_layers": 3, "model.width": 192, "model.n_heads": 3, "train.batch_size": 4}
+    full = filled(told, chosen | {"train.learning_rate": 9.0, "train.weight_decay": 0.5})
+    assert (full.model.size, full.model.n_layers, full.train.batch_size) == ("", 3, 4)
+    assert (full.train.learning_rate, full.train.weight_decay) == (1e-3, 0.5)
+    assert open_fields(full) == {"train.max_epochs", "train.muon_learning_rate"}
+    assert filled(full, {"model.n_layers": 9, "train.batch_size": 9}) == full
 
 
 def test_every_field_of_every_table_has_a_description() -> None:

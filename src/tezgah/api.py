@@ -101,11 +101,13 @@ def train(
     from tezgah.corpus.settings import CorpusSettings
     from tezgah.files import atomic_folder, fingerprint, hash_file
     from tezgah.lock import locked
-    from tezgah.recipe import make_recipe
+    from tezgah.models.sizing import AUTO
+    from tezgah.recipe import filled, make_recipe
     from tezgah.stages import settings_of
     from tezgah.stations import train_on
     from tezgah.tokenizer.texts import strings
     from tezgah.tokens.build import build_tokens
+    from tezgah.training.scaling import rates
     from tezgah.training.trackers import check_trackers
 
     if tokenizer.vocab_size > model.config.vocab_size:
@@ -117,6 +119,9 @@ def train(
     documents = strings(texts)
     tables = {"train": settings, "model": {"context_length": model.config.context_length}}
     recipe = make_recipe(tables, name="tezgah.train")
+    if recipe.train.batch_size == AUTO:
+        raise InputError('tezgah.train: batch_size = "auto" is chosen by `tezgah run`. Give a number.')
+    recipe = filled(recipe, {f"train.{name}": rate for name, rate in rates(model.config.width).items()})
     check_trackers(recipe.train)
     with _kept_or_temporary(folder) as run, locked(run):
         with TemporaryDirectory(dir=run) as given:

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import msgspec
 
-from tezgah.changes import changes, has_weights, read_training, write_training
+from tezgah.changes import Training, changes, has_weights, read_training, write_training
 from tezgah.errors import InputError
 from tezgah.files import atomic_folder, write_bytes, write_json
-from tezgah.recipe import Recipe, make_recipe, recipe_tables
-from tezgah.stages import Stamp, stamps
+from tezgah.recipe import Recipe, filled, make_recipe, recipe_tables
+from tezgah.stages import stamps
 
 DECAY = ("decay_ratio", "final_ratio")  # fields of [train] that a branch may change
 SHARED = ("corpus", "tokenizer", "tokens")
 
 
-def begin_branch(checkpoint: Path, recipe: Recipe, folder: Path, stamp: Stamp) -> None:
+def begin_branch(checkpoint: Path, recipe: Recipe, folder: Path) -> None:
     """Fill `folder` so that its training goes on from `checkpoint`; one that has begun there already is left alone.
 
     Files are shared with the checkpoint's run where the disk can (hard links): a run never writes into a file that
@@ -29,37 +29,39 @@ def begin_branch(checkpoint: Path, recipe: Recipe, folder: Path, stamp: Stamp) -
     """
     if has_weights(folder):
         return
-    _check(checkpoint, recipe, folder)
     source = checkpoint.resolve().parent.parent
+    training = read_training(source)
+    if training is None or not (checkpoint / "training_state").is_dir():
+        raise InputError(f"--branch {checkpoint}: no checkpoint of a run. Name a folder RUN/checkpoints/step-….")
+    recipe = filled(recipe, training.chosen)
+    stamp = stamps(recipe, folder)["train"]
+    _check(checkpoint, training, recipe, folder)
     for stage in SHARED:
         if (source / stage).is_dir() and not (folder / stage).exists():
             with atomic_folder(folder / stage) as made:
                 _share(source / stage, made)
     if (source / "metrics.jsonl").is_file():
         write_bytes(folder / "metrics.jsonl", (source / "metrics.jsonl").read_bytes())
-    write_training(folder, recipe, stamp)
+    write_training(folder, recipe, stamp, training.chosen)
     with atomic_folder(folder / "checkpoints" / checkpoint.resolve().name) as made:
         _share(checkpoint, made)
         _rename(made, stamp.fingerprint)
 
 
-def _check(checkpoint: Path, recipe: Recipe, folder: Path) -> None:
+def _check(checkpoint: Path, training: Training, recipe: Recipe, folder: Path) -> None:
     from tezgah.training.budget import budget_steps
     from tezgah.training.checkpoint import read_state
     from tezgah.training.schedule import learning_rate_factor
+    from tezgah.training.settings import closed
 
-    training = read_training(checkpoint.resolve().parent.parent)
-    if training is None or not (checkpoint / "training_state").is_dir():
-        raise InputError(f"--branch {checkpoint}: no checkpoint of a run. Name a folder RUN/checkpoints/step-….")
     state, before = read_state(checkpoint), make_recipe(training.recipe)
     unbranched = _with_decay_of(before, recipe)
     stamp = stamps(unbranched, folder)["train"]
     if stamp.fingerprint != state.fingerprint:
         named = ", ".join(changes(training, unbranched, stamp))
         raise InputError(f"--branch {checkpoint}: the recipe is not that of its run: {named}. Change it back.")
-    context_length = state.tokens // (state.step * recipe.train.batch_size)
-    in_steps = msgspec.structs.replace(recipe.train, epochs=None, minutes=None)
-    steps = budget_steps(in_steps, 0, context_length)
+    in_steps = closed(msgspec.structs.replace(recipe.train, epochs=None, minutes=None, flops=None))
+    steps = budget_steps(in_steps, 0, state.tokens // (state.step * in_steps.batch_size))
     if steps is None or steps <= state.step:
         raise InputError(f"--branch {checkpoint}: give train.steps (or train.tokens) beyond step {state.step:,}.")
     for step in range(1, state.step + 1):

@@ -5,6 +5,7 @@ in `previous/N/`; it stops an unfinished one with the names of what changed.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,8 +14,8 @@ import msgspec
 from tezgah.errors import InputError
 from tezgah.fields import shown
 from tezgah.files import check_format, read_json, write_json, write_text
-from tezgah.recipe import BUDGETS, Recipe, by_key, dump_tables, recipe_fields, recipe_tables
-from tezgah.stages import FORMATS, Stamp, evaluation_fingerprint, matters_to_training
+from tezgah.recipe import BUDGETS, Recipe, by_key, dump_tables, filled, open_fields, recipe_fields, recipe_tables
+from tezgah.stages import FORMATS, Stamp, evaluation_fingerprint, matters_to_training, stamps
 
 # What a training leaves in its run folder. Its record stands in the last two, so these move last.
 LEFT_BY_TRAINING = (
@@ -34,7 +35,8 @@ class Training(msgspec.Struct, frozen=True):
     fingerprint: str
     inputs: dict[str, Any]
     recipe: dict[str, dict[str, Any]]
-    reached: dict[str, float] | None = None  # steps, tokens, epochs, minutes; None until it has finished
+    reached: dict[str, float] | None = None  # steps, tokens, epochs, minutes, flops; None until it has finished
+    chosen: dict[str, Any] = {}  # fields of that recipe which the user left open; msgspec copies the default
 
 
 def read_training(run: Path) -> Training | None:
@@ -51,11 +53,35 @@ def read_training(run: Path) -> Training | None:
     return None
 
 
-def write_training(run: Path, recipe: Recipe, stamp: Stamp, reached: dict[str, float] | None = None) -> None:
-    """Record what a training is told, before it begins, and with `reached` when it has finished."""
-    record = Training(stamp.format, stamp.fingerprint, stamp.inputs, recipe_tables(recipe), reached)
+def write_training(
+    run: Path,
+    recipe: Recipe,
+    stamp: Stamp,
+    chosen: Mapping[str, Any],
+    reached: dict[str, float] | None = None,
+) -> None:
+    """Record what a training is told, before it begins, and with `reached` when it has finished.
+
+    `chosen` are those of its fields that were left open, by key.
+    """
+    record = Training(stamp.format, stamp.fingerprint, stamp.inputs, recipe_tables(recipe), reached, dict(chosen))
     for folder in ("model", "checkpoints") if reached else ("checkpoints",):
         write_json(run / folder / "stage.json", msgspec.to_builtins(record))
+
+
+def settled(recipe: Recipe, run: Path) -> Recipe:
+    """The recipe with what it leaves open as it was chosen for the training in `run`: nothing is chosen twice.
+
+    A training that has left no weights binds only the same one, with the same budget.
+    """
+    training = read_training(run)
+    if training is None or not open_fields(recipe):
+        return recipe
+    full = filled(recipe, training.chosen)
+    if has_weights(run):
+        return full
+    same = stamps(full, run)["train"].fingerprint == training.fingerprint and _budget(training) == _budget_of(full)
+    return full if same else recipe
 
 
 def is_finished(run: Path, training: Training | None) -> bool:
@@ -112,7 +138,7 @@ def decide(run: Path, recipe: Recipe, stamp: Stamp) -> Literal["done", "go on", 
 
 def changes(training: Training, recipe: Recipe, stamp: Stamp) -> list[str]:
     """What is different from what a training was told, `[train] seed 1 → 2`, one entry a field."""
-    old, new = by_key(training.recipe), by_key(recipe_tables(recipe))
+    old, new = by_key(training.recipe), by_key(recipe_tables(filled(recipe, training.chosen)))
     changed = [key for key in {**recipe_fields(), **old} if old.get(key) != new.get(key)]
     found = [change(key, old.get(key), new.get(key)) for key in changed if matters_to_training(key, recipe)]
     old_budget, new_budget = _budget(training), _budget_of(recipe)
@@ -186,7 +212,7 @@ def _is_larger(budget: tuple[str, float], training: Training) -> bool:
     told, amount = _budget(training)
     if unit == told:
         return value > amount
-    return training.reached is not None and value > training.reached[unit]
+    return training.reached is not None and value > training.reached.get(unit, float("inf"))
 
 
 def change(key: str, old: Any, new: Any) -> str:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from tezgah.errors import InputError
-from tezgah.training.settings import TrainSettings
+from tezgah.training.settings import TrainTable
 
 Result = TypeVar("Result")
 
@@ -46,7 +46,7 @@ class Crew:
 
 
 @contextmanager
-def crew(settings: TrainSettings) -> Iterator[Crew]:
+def crew(settings: TrainTable) -> Iterator[Crew]:
     """This process among those of its launch. One process needs no torch for it."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield Crew(True, lambda word: word)

@@ -87,8 +87,8 @@ class Field:
 def fields_of(settings: type[Settings], table: str = "") -> tuple[Field, ...]:
     """The fields of a settings type, in the order they are written.
 
-    >>> from tezgah.training.settings import TrainSettings
-    >>> steps = fields_of(TrainSettings, "train")[0]
+    >>> from tezgah.training.settings import TrainTable
+    >>> steps = fields_of(TrainTable, "train")[0]
     >>> steps.key, steps.words
     ('train.steps', 'a whole number, 1 or more')
     """
@@ -168,7 +168,7 @@ def shown(value: Any) -> str:
 
 
 def _either(words: tuple[str, ...]) -> str:
-    return ", ".join(words[:-1]) + f" or {words[-1]}"
+    return ", ".join(words[:-1]) + f" or {words[-1]}" if len(words) > 1 else words[0]
 
 
 def _number(text: str, whole: bool) -> int | float | str:

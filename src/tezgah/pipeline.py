@@ -14,6 +14,7 @@ from tezgah.changes import (
     is_finished,
     read_training,
     set_aside,
+    settled,
     write_training,
 )
 from tezgah.console import say
@@ -21,9 +22,9 @@ from tezgah.crew import Crew, crew
 from tezgah.errors import InputError
 from tezgah.files import atomic_folder, read_json, write_text
 from tezgah.lock import locked
-from tezgah.recipe import Recipe, dump_recipe
+from tezgah.recipe import Recipe, by_key, dump_recipe, filled, open_fields, recipe_tables
 from tezgah.runlog import logging_to, write_versions
-from tezgah.stages import STAGES, Stamp, evaluation_fingerprint, is_current, stamps, write_stamp
+from tezgah.stages import STAGES, evaluation_fingerprint, is_current, stamps, write_stamp
 from tezgah.training.trackers import check_trackers
 
 # A report is drawn from these, and is up to date when it is newer.
@@ -45,6 +46,7 @@ class Stations:
     evaluate: Callable[[Recipe, Path, str], dict[str, Any]]
     report: Callable[[Path], None]
     check_start: Callable[[Recipe, Path], None] = lambda recipe, run: None  # before a training begins
+    choose: Callable[[Recipe, Path], dict[str, Any]] = lambda recipe, run: {}  # what the recipe leaves open, by key
 
 
 @dataclass
@@ -80,11 +82,12 @@ def run(
         if not members.is_first:
             members.follow(lambda: _train_along(recipe, folder, stations))
             return RunResult(folder)
-        planned = stamps(recipe, folder)
+        due = _Run(recipe, folder, only, restart, stations, members)  # refuses a missing source
         with locked(folder):
             if branch is not None:
-                begin_branch(branch, recipe, folder, planned["train"])
-            due = _Run(recipe, folder, planned, only, restart, stations, members)
+                begin_branch(branch, recipe, folder)
+                due.settle()
+            due.check()
             if is_profiled and not due.trains():
                 raise InputError(
                     f"{folder}: --profile watches training, and there is no step left to train. "
@@ -95,8 +98,8 @@ def run(
 
 def is_up_to_date(recipe: Recipe, folder: Path) -> bool:
     """Whether a run has nothing left to do. Raises InputError where the recipe does not fit its training."""
-    planned = stamps(recipe, folder)
-    run = _Run(recipe, folder, planned, None, False, real_stations(), Crew(True, lambda word: word))
+    run = _Run(recipe, folder, None, False, real_stations(), Crew(True, lambda word: word))
+    run.check()
     return not run.is_anything_due()
 
 
@@ -104,7 +107,7 @@ def _train_along(recipe: Recipe, folder: Path, stations: Stations) -> None:
     """The part of a process that is not the first."""
     training = read_training(folder)
     assert training is not None  # written before the others are called
-    stations.train(recipe, folder, training.fingerprint)
+    stations.train(filled(recipe, training.chosen), folder, training.fingerprint)
 
 
 def real_stations(is_profiled: bool = False) -> Stations:
@@ -118,7 +121,7 @@ def real_stations(is_profiled: bool = False) -> Stations:
 
     folders = {"corpus": stations.make_corpus, "tokenizer": stations.make_tokenizer, "tokens": stations.make_tokens}
     train = partial(stations.train_model, is_profiled=is_profiled)
-    return Stations(folders, train, stations.evaluate_model, report, stations.check_start)
+    return Stations(folders, train, stations.evaluate_model, report, stations.check_start, stations.choose)
 
 
 class _Run:
@@ -128,17 +131,29 @@ class _Run:
         self,
         recipe: Recipe,
         folder: Path,
-        planned: dict[str, Stamp],
         only: str | None,
         restart: bool,
         stations: Stations,
         crew: Crew,
     ) -> None:
-        self.recipe, self.folder, self.stamps, self.only, self.restart = recipe, folder, planned, only, restart
+        self.told, self.folder, self.only, self.restart = recipe, folder, only, restart
         self.stations, self.crew = stations, crew
         self.result = RunResult(folder)
-        if only not in ("evaluate", "report") and not (restart and only in (None, "train")):
-            decide(folder, recipe, planned["train"])  # refuses before anything is touched
+        self.settle()
+
+    def settle(self) -> None:
+        """Take what the recipe leaves open from the training in the folder, unless another is to begin."""
+        begins = self.restart and self.only in (None, "train")
+        self._take(self.told if begins else settled(self.told, self.folder))
+
+    def check(self) -> None:
+        """Refuse a recipe that the folder's training may not go on with, before anything is touched."""
+        if self.only not in ("evaluate", "report") and not (self.restart and self.only in (None, "train")):
+            decide(self.folder, self.recipe, self.stamps["train"])
+
+    def _take(self, recipe: Recipe) -> None:
+        """Go by this recipe from here on."""
+        self.recipe, self.stamps = recipe, stamps(recipe, self.folder)
 
     def run(self) -> RunResult:
         """Do what is due, and say in one line each what is not."""
@@ -188,16 +203,30 @@ class _Run:
         self.result.made.append(stage)
 
     def _train(self) -> None:
-        stamp = self.stamps["train"]
         if self._begins_anew():
             aside = set_aside(self.folder)
             if aside:
                 say(f"train: the earlier training is kept in {aside}")
+            self.settle()
         if self.restart:
             forget_plan(self.folder)
-        write_training(self.folder, self.recipe, stamp)
+        chosen = self._choose()
+        stamp = self.stamps["train"]
+        write_training(self.folder, self.recipe, stamp, chosen)
         reached = self.crew.together(lambda: self.stations.train(self.recipe, self.folder, stamp.fingerprint))
-        write_training(self.folder, self.recipe, stamp, reached)
+        write_training(self.folder, self.recipe, stamp, chosen, reached)
+
+    def _choose(self) -> dict[str, Any]:
+        """What was chosen for this training where its recipe leaves a field open: now, or when it began."""
+        if not open_fields(self.recipe):
+            before = None if self.restart else read_training(self.folder)
+            stands = by_key(recipe_tables(self.recipe))
+            return {key: value for key, value in (before.chosen if before else {}).items() if stands.get(key) == value}
+        chosen = self.stations.choose(self.recipe, self.folder)
+        if chosen:
+            self._take(filled(self.recipe, chosen))
+            self._write_recipe()
+        return chosen
 
     def _begins_anew(self) -> bool:
         return self.restart or decide(self.folder, self.recipe, self.stamps["train"]) == "anew"

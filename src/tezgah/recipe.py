@@ -17,12 +17,15 @@ from tezgah.errors import InputError
 from tezgah.evaluation.settings import EvaluateSettings
 from tezgah.fields import Field, check, fields_of, parse, suggestion
 from tezgah.models.settings import ModelSettings
+from tezgah.models.sizing import AUTO, SHAPING, is_chosen
 from tezgah.settings import Settings
 from tezgah.tokenizer.settings import TokenizerSettings
 from tezgah.tokens.settings import TokensSettings
-from tezgah.training.settings import TrainSettings
+from tezgah.training.settings import TrainTable
 
-BUDGETS = ("steps", "tokens", "epochs", "minutes")
+BUDGETS = ("steps", "tokens", "epochs", "minutes", "flops")
+RULED = ("max_epochs", "learning_rate", "muon_learning_rate", "weight_decay")  # of [train]; left open, rules tell them
+CHOSEN_SHAPE = ("n_layers", "width", "n_heads")  # of [model], where size = "auto"
 BESIDE_FROM = ("from", "context_length")  # of [model]; all else comes from the folder
 
 
@@ -33,7 +36,7 @@ class Recipe(Settings, frozen=True):
     tokenizer: TokenizerSettings = TokenizerSettings()
     tokens: TokensSettings = TokensSettings()
     model: ModelSettings = ModelSettings()
-    train: TrainSettings = TrainSettings()
+    train: TrainTable = TrainTable()
     evaluate: EvaluateSettings = EvaluateSettings()
 
 
@@ -64,10 +67,12 @@ def make_recipe(tables: Mapping[str, Any], overrides: Mapping[str, Any] | None =
     if any(f"train.{budget}" in chosen for budget in BUDGETS):
         for budget in BUDGETS:
             values["train"].pop(budget, None)
+    _let_give_way(values["model"], chosen)
     for key, value in chosen.items():
         table, field = key.split(".")
         values[table][field] = value
     _check_budget({budget: values["train"].get(budget) for budget in BUDGETS}, name)
+    _check_choice(values, name)
     if values["tokens"].get("mode") == "stream":
         _check_stream(values, name)
     if values["model"].get("from"):
@@ -101,6 +106,35 @@ def recipe_tables(recipe: Recipe) -> dict[str, dict[str, Any]]:
         if not recipe.tokenizer.path:
             tables["tokenizer"] = {"path": ""}
     return {table: {name: v for name, v in fields.items() if v is not None} for table, fields in tables.items()}
+
+
+def open_fields(recipe: Recipe) -> set[str]:
+    """The keys of what a recipe leaves to be chosen before training begins.
+
+    >>> sorted(open_fields(make_recipe({"train": {"steps": 1, "batch_size": 4, "learning_rate": 1e-3}})))
+    ['train.max_epochs', 'train.muon_learning_rate', 'train.weight_decay']
+    """
+    train = recipe.train
+    found = {f"train.{name}" for name in RULED if getattr(train, name) is None}
+    if train.batch_size in (None, AUTO):
+        found.add("train.batch_size")
+        if not train.micro_batch_size:
+            found.add("train.micro_batch_size")
+    return found | ({f"model.{name}" for name in CHOSEN_SHAPE} if recipe.model.size == AUTO else set())
+
+
+def filled(recipe: Recipe, chosen: Mapping[str, Any]) -> Recipe:
+    """The recipe with what it leaves open as it was `chosen`, by key; what it states stays."""
+    values = {key: value for key, value in chosen.items() if key in open_fields(recipe)}
+    if not values:
+        return recipe
+    tables = recipe_tables(recipe)
+    for key, value in values.items():
+        table, field = key.split(".")
+        tables[table][field] = value
+        if table == "model":
+            tables["model"].pop("size", None)
+    return make_recipe(tables)
 
 
 def by_key(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -193,12 +227,48 @@ def _check_budget(budgets: dict[str, Any], name: str) -> None:
         raise InputError(f"{name}: [train] has no budget. Set one of {', '.join(BUDGETS)}.")
 
 
+def _let_give_way(model: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Of a file's `[model]`, drop a size that is to be chosen where the overrides state numbers, and the other way."""
+    stated = [name for name in SHAPING if overrides.get(f"model.{name}") is not None]
+    if stated and "model.size" not in overrides and is_chosen(model.get("size", "")):
+        del model["size"]
+    if is_chosen(overrides.get("model.size") or ""):
+        for name in SHAPING:
+            model.pop(name, None)
+
+
+def _check_choice(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
+    """Refuse what leaves nothing to choose from: a chosen size beside its numbers, a budget that does not tell it."""
+    model, train = values["model"], values["train"]
+    size = model.get("size", "")
+    if is_chosen(size) and (stated := [field for field in SHAPING if model.get(field) is not None]):
+        raise InputError(
+            f'{name}: [model] size = "{size}" chooses {", ".join(stated)}. Leave out the size, or the numbers.'
+        )
+    if train.get("max_epochs") and values["tokens"].get("mode") == "stream":
+        raise InputError(
+            f'{name}: [train] max_epochs = {train["max_epochs"]}: with [tokens] mode = "stream" the sequences of an '
+            "epoch are counted only while it is read. Leave it out."
+        )
+    if size == AUTO and train.get("epochs") is not None:
+        raise InputError(
+            f'{name}: [train] epochs = {train["epochs"]}: [model] size = "auto" follows from the work to be done, and '
+            "epochs do not tell it. Set minutes, tokens or flops."
+        )
+    if train.get("steps") is not None and AUTO in (size, train.get("batch_size")):
+        field = "[model] size" if size == AUTO else "[train] batch_size"
+        raise InputError(
+            f'{name}: [train] steps = {train["steps"]}: {field} = "auto" decides how large a step is. '
+            "Set minutes, tokens or flops."
+        )
+
+
 def _check_stream(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
     """Refuse what cannot be known of a corpus before it has been read to its end."""
     if (epochs := values["train"].get("epochs")) is not None:
         raise InputError(
             f'{name}: [train] epochs = {epochs}: with [tokens] mode = "stream" the sequences of an epoch are counted '
-            "only while it is read. Set steps, tokens or minutes."
+            "only while it is read. Set steps, tokens, minutes or flops."
         )
     if values["corpus"].get("split") == "position":
         raise InputError(

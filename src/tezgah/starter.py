@@ -11,8 +11,7 @@ from tezgah.recipe import recipe_fields
 CHOSEN = {
     "corpus.source": "stdlib",
     "tokenizer.vocab_size": 4_096,
-    "model.n_layers": 4,
-    "model.width": 256,
+    "model.size": "auto",
     "model.context_length": 256,
     "train.minutes": 5.0,
 }
@@ -35,7 +34,8 @@ def starter(path: Path) -> str:
         "# A recipe: what a run does, stage by stage. Start it, and go on with it after a stop, with",
         f"#     tezgah run {path}",
         "# Paths start from the folder where that command is given. A line `#name = value` shows a default;",
-        "# remove its `#` to change it. The budget is exactly one of steps, tokens, epochs, minutes.",
+        "# remove its `#` to change it. The budget is exactly one of steps, tokens, epochs, minutes, flops. Of",
+        '# minutes, tokens or flops, size = "auto" makes the model. A field without a value follows a rule.',
     ]
     table = ""
     for key, field in recipe_fields().items():

@@ -1,5 +1,6 @@
 """What each stage of a run does: which rooms it calls, with what, and what it leaves in its folder."""
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -92,17 +93,40 @@ def make_tokens(recipe: Recipe, run: Path, folder: Path) -> None:
 
 def train_model(recipe: Recipe, run: Path, fingerprint: str, is_profiled: bool = False) -> dict[str, float]:
     """Train a model, or go on training, to the budget's end; what was reached, in every unit of a budget."""
+    from tezgah.models.cost import flops_per_token
     from tezgah.tokenizer.tokenizer import Tokenizer
+    from tezgah.training.settings import closed
 
     tokenizer = Tokenizer.load(run / "tokenizer")
     model = model_to_train(recipe, run, tokenizer.vocab_size)
     result, epochs = train_on(model, tokenizer, recipe, run, fingerprint, is_profiled)
+    tokens = result.steps * closed(recipe.train).batch_size * model.config.context_length
     return {
         "steps": result.steps,
-        "tokens": result.steps * recipe.train.batch_size * model.config.context_length,
+        "tokens": tokens,
         "epochs": epochs,
         "minutes": result.seconds / 60,
+        "flops": tokens * flops_per_token(model.config),
     }
+
+
+def choose(recipe: Recipe, run: Path) -> dict[str, Any]:
+    """What the recipe leaves open in `[model]` and `[train]`, by key, for the tokens in `run` and for this machine."""
+    from tezgah.models.start import start_config
+    from tezgah.tokenizer.tokenizer import Tokenizer
+    from tezgah.tokens.sequences import Sequences
+    from tezgah.tokens.shards import TokenStream
+    from tezgah.training.choosing import Ask, choose_open
+    from tezgah.training.world import join_world
+
+    model, vocab_size, tokens, start = recipe.model, Tokenizer.load(run / "tokenizer").vocab_size, None, None
+    if model.from_:
+        start = start_config(find_model(Path(model.from_)), model.context_length)
+        start = dataclasses.replace(start, vocab_size=max(start.vocab_size, vocab_size))
+    if recipe.tokens.mode == "stored":
+        length = start.context_length if start else model.context_length or 1
+        tokens = len(Sequences(TokenStream(run / "tokens", "train"), length, recipe.tokens.stride)) * length
+    return choose_open(Ask(model, recipe.train, vocab_size, tokens, join_world(), start))
 
 
 def model_to_train(recipe: Recipe, run: Path, vocab_size: int) -> "CausalLM":
@@ -146,6 +170,7 @@ def train_on(
     from tezgah.tokens.sequences import Sequences
     from tezgah.tokens.shards import TokenStream
     from tezgah.training.loop import Data, train
+    from tezgah.training.settings import closed
 
     learned, held_out = (TokenStream(run / "tokens", split) for split in (training_split(recipe), "validation"))
     for stream in (learned, held_out):
@@ -157,8 +182,9 @@ def train_on(
     with _training_sequences(stored, tokenizer, recipe, run, fingerprint) as sequences:
         separately = recipe.tokens.documents == "separate"
         data = Data(sequences, validation, tokenizer.separator_id, reads_separately=separately)
-        result = train(model, data, recipe.train, run, fingerprint, callbacks, is_profiled)
-        return result, sequences.epochs(result.steps * recipe.train.batch_size)
+        settings = closed(recipe.train)
+        result = train(model, data, settings, run, fingerprint, callbacks, is_profiled)
+        return result, sequences.epochs(result.steps * settings.batch_size)
 
 
 @contextmanager

@@ -217,7 +217,8 @@ VERBS: dict[str, Verb] = {
         RunFlags,
         run,
         'Any field of the recipe can be set here. A LIST is a,b or \'["a", "b"]\'; `none` unsets a field that may be '
-        "unset. A budget (steps, tokens, epochs, minutes) given here replaces the recipe's.",
+        "unset. A budget (steps, tokens, epochs, minutes, flops) given here replaces the recipe's. With --model.size "
+        "auto the model's size, its batch and its rates follow from minutes, tokens or flops.",
         takes_recipe_fields=True,
     ),
     "sweep": SWEEP,

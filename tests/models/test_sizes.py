@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.models.hugging_face import MODELS, new_model
+from tezgah.errors import InputError
 from tezgah.models import bert
 from tezgah.models.bert import BertFields
 from tezgah.models.build import build_config
@@ -62,3 +63,29 @@ def test_first_weights_follow_the_seed(shape: Any, tmp_path: Any) -> None:
     assert torch.isfinite(first(torch.arange(16)[None])).all()
     save_model(first, tmp_path, 0)
     assert load_model(tmp_path).config == config
+
+
+@pytest.mark.parametrize(
+    ("asked", "shape", "vocab_size", "depth"),
+    [
+        ("124M", "gpt2", 50_257, 12),
+        ("124m", "gpt2", 50_257, 12),
+        ("8M", "qwen3", 4_096, 5),
+        ("1.3B", "gpt2", 50_257, 29),
+    ],
+)
+def test_a_number_of_parameters_takes_the_nearest_shape(asked: str, shape: Any, vocab_size: int, depth: int) -> None:
+    config = build_config(ModelSettings(shape=shape, size=asked, context_length=1_024), vocab_size)
+    assert (config.n_layers, config.width, config.stack.head_dim) == (depth, 64 * depth, 64)
+    assert asked not in ("124M", "124m") or count_parameters(config) == GPT2["small"]
+
+
+@pytest.mark.parametrize(("size", "message"), [
+    ("1M", r'size "1M": with 50,257 ids the nearest model has 13,\d{3},\d{3} parameters. Choose a size near that'),
+    ("999B", r'size "999B": with 50,257 ids the nearest model has'),
+    ("auto", r'size "auto" is chosen by `tezgah run`, from its budget. Give a size here.'),
+    ("huge", r'size "huge" is not one of tiny, mini, small, medium of shape qwen3, nor "auto" or a number'),
+])  # fmt: skip
+def test_a_size_that_cannot_be_is_refused(size: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build_config(ModelSettings(size=size), vocab_size=50_257)

@@ -42,7 +42,8 @@ def make(stage):
 def train(recipe, run, fingerprint):
     tell("train")
     write_json(run / "checkpoints" / "step-000001" / "config.json", {})
-    if recipe.train.learning_rate > 0.1:
+    rate = recipe.train.learning_rate or 3e-3
+    if rate > 0.1:
         raise Diverged(2, math.nan, 1.0)
     if recipe.model.n_layers == 7:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -50,7 +51,7 @@ def train(recipe, run, fingerprint):
         raise InputError("[model] n_layers: 8 is too many today.")
     if recipe.model.n_layers == 9:
         sys.exit(130)
-    loss = 2 + abs(math.log10(recipe.train.learning_rate / 0.01)) + 8 / (recipe.model.width or 8)
+    loss = 2 + abs(math.log10(rate / 0.01)) + 8 / (recipe.model.width or 8)
     bits = recipe.tokenizer.vocab_size / 100
     rows = [{"step": 0, "seconds": 1.0, "validation_loss": 9.0, "bits_per_byte": 90.0},
             {"step": 1, "seconds": 60.0, "validation_loss": loss, "bits_per_byte": bits},
@@ -198,7 +199,7 @@ def test_other_settings_beside_the_grid_are_refused_by_name(bench: Bench) -> Non
     bench.go("train.learning_rate=1e-3")
     said = bench.go("train.learning_rate=1e-3,1e-2", flags=("--train.batch_size", "4", "--train.steps", "3"), code=2)
     assert "its points were made with other settings: " in said["said"]
-    assert "[train] steps 2 → 3, [train] batch_size 8 → 4. Change them back" in said["said"]
+    assert "[train] steps 2 → 3, [train] batch_size unset → 4. Change them back" in said["said"]
     bench.made()
     bench.go("train.learning_rate=1e-3", flags=("--train.checkpoint_steps", "7"))  # changes no weight
     assert bench.made() == []

@@ -1,13 +1,17 @@
 """From a recipe's `[model]` table to a configuration, and from a configuration to a fresh model."""
 
+import math
+
 import torch
 
 from tezgah.errors import InputError
 from tezgah.models import families
 from tezgah.models.causal import CausalLM
 from tezgah.models.config import CausalConfig
+from tezgah.models.cost import count_parameters
 from tezgah.models.gpt2 import stack_config as gpt2_stack
 from tezgah.models.settings import SIZES, ModelSettings
+from tezgah.models.sizing import AUTO, DEPTHS, asked_parameters, at_depth
 from tezgah.nn.config import Rope, StackConfig
 from tezgah.seeds import named_seed
 
@@ -17,6 +21,8 @@ def build_config(settings: ModelSettings, vocab_size: int) -> CausalConfig:
 
     Raises InputError where the numbers do not fit together.
     """
+    if count := asked_parameters(settings.size):
+        return _nearest(settings, vocab_size, count)
     n_layers, width, n_heads = _sizes(settings)
     if settings.context_length is None:
         raise InputError("[model] context_length: a new model needs one. Set it to a number of tokens.")
@@ -31,6 +37,19 @@ def build_config(settings: ModelSettings, vocab_size: int) -> CausalConfig:
         learned_positions=not is_rotary,
         embedding_dropout=settings.dropout,
     )
+
+
+def _nearest(settings: ModelSettings, vocab_size: int, count: int) -> CausalConfig:
+    """The rung of the ladder whose parameters, embeddings included, are nearest to `count` in ratio."""
+    rungs = (build_config(at_depth(settings, depth), vocab_size) for depth in DEPTHS)
+    config = min(rungs, key=lambda rung: abs(math.log(count_parameters(rung) / count)))
+    found = count_parameters(config)
+    if not 1 / 2 <= found / count <= 2:
+        raise InputError(
+            f'[model] size "{settings.size}": with {vocab_size:,} ids the nearest model has {found:,} parameters. '
+            "Choose a size near that, or another vocab_size."
+        )
+    return config
 
 
 def _learned_stack(settings: ModelSettings, n_layers: int, width: int, n_heads: int) -> StackConfig:
@@ -94,8 +113,13 @@ def build_model(config: CausalConfig, seed: int) -> CausalLM:
 
 def _sizes(settings: ModelSettings) -> tuple[int, int, int]:
     named = SIZES[settings.shape]
+    if settings.size == AUTO:
+        raise InputError('[model] size "auto" is chosen by `tezgah run`, from its budget. Give a size here.')
     if settings.size and settings.size not in named:
-        raise InputError(f'[model] size "{settings.size}" is not one of {", ".join(named)} of shape {settings.shape}.')
+        raise InputError(
+            f'[model] size "{settings.size}" is not one of {", ".join(named)} of shape {settings.shape}, '
+            'nor "auto" or a number of parameters such as "8M".'
+        )
     layers, width, heads = named.get(settings.size, (None, None, None))
     n_layers, width = settings.n_layers or layers, settings.width or width
     if n_layers is None or width is None:

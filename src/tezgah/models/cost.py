@@ -124,6 +124,20 @@ def training_bytes(
     return training_memory(config, sequences, *how, recomputed=recomputed, sharded=sharded).total
 
 
+def scaling_parameters(config: ModelConfig) -> int:
+    """What tokens are counted against when a size is chosen: parameters of the stack and of the scoring matrix.
+
+    nanochat's count (Karpathy 2025, `base_train.py`: transformer matrices + lm_head); a lookup learns too little per
+    token to be among them.
+
+    >>> from tezgah.models.build import build_config
+    >>> from tezgah.models.settings import ModelSettings
+    >>> scaling_parameters(build_config(ModelSettings(size="small"), 32_768)) / 1e6  # nanochat's d12: 110
+    110.1...
+    """
+    return _stack_parameters(config) + _scoring_parameters(config)
+
+
 def cache_bytes(config: ModelConfig, context_length: int, item_bytes: int) -> int:
     """Keys and values of a text of `context_length` tokens in all layers, in bytes."""
     return 2 * config.n_layers * context_length * config.stack.n_kv_heads * config.stack.head_dim * item_bytes

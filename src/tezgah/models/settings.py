@@ -28,7 +28,12 @@ class ModelSettings(Settings, frozen=True):
     shape: Annotated[
         Shape, Meta(description="qwen3 (RMSNorm, RoPE, QK-norm, SwiGLU), llama (no QK-norm), gpt2, or openai-gpt")
     ] = "qwen3"
-    size: Annotated[str, Meta(description="a named size; empty takes the numbers below")] = ""
+    size: Annotated[
+        str,
+        Meta(
+            description='"auto" (chosen from budget and machine), parameters as in "8M", or a name; empty: the numbers'
+        ),
+    ] = ""
     n_layers: Annotated[PositiveInt | None, Meta(description="blocks in the stack")] = None
     width: Annotated[PositiveInt | None, Meta(description="model dimension")] = None
     n_heads: Annotated[PositiveInt | None, Meta(description="query heads; default width / 64")] = None

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from tezgah.changes import decide, read_training
+from tezgah.changes import decide, read_training, settled
 from tezgah.console import say, warn
 from tezgah.errors import Diverged, FolderInUse, InputError
 from tezgah.files import atomic_folder, write_text
@@ -45,6 +45,7 @@ def finish_point(
     """
     folder = home / point.folder
     try:
+        recipe = settled(recipe, folder)
         stamp = stamps(recipe, folder)
         if is_up_to_date(recipe, folder):
             return done_point(folder, point, measure)

@@ -16,19 +16,37 @@ READINGS = 10  # in a run, where nothing else is said
 RATES_FORMAT = 1
 
 
-def budget_steps(settings: TrainSettings, sequences: int, context_length: int) -> int | None:
-    """Steps of a budget in steps, tokens or epochs; None for minutes, which must be measured.
+def budget_steps(
+    settings: TrainSettings, sequences: int, context_length: int, flops_per_token: float = 0.0
+) -> int | None:
+    """Steps of a budget in steps, tokens, epochs or FLOPs; None for minutes, which must be measured.
 
     >>> budget_steps(TrainSettings(epochs=10, batch_size=2), sequences=18, context_length=256)
     90
+    >>> budget_steps(TrainSettings(flops=1e9, batch_size=2), 18, context_length=50, flops_per_token=1e5)
+    100
     """
+    tokens: float | None = settings.tokens
+    if settings.flops is not None and flops_per_token:
+        tokens = settings.flops / flops_per_token
     if settings.steps is not None:
         return settings.steps
-    if settings.tokens is not None:
-        return max(1, round(settings.tokens / (settings.batch_size * context_length)))
+    if tokens is not None:
+        return max(1, round(tokens / (settings.batch_size * context_length)))
     if settings.epochs is not None:
         return max(1, round(settings.epochs * sequences / settings.batch_size))
     return None
+
+
+def most_steps(settings: TrainSettings, sequences: int) -> int | None:
+    """The steps of `max_epochs`, None where it is off, or where the sequences of an epoch are not known.
+
+    >>> most_steps(TrainSettings(max_epochs=4, batch_size=8), sequences=1_000)
+    500
+    """
+    if not settings.max_epochs or not sequences:
+        return None
+    return max(1, round(settings.max_epochs * sequences / settings.batch_size))
 
 
 @dataclass(frozen=True)
@@ -42,6 +60,15 @@ class Plan:
 def plan_of(steps: int, reading_steps: int, readings: int = READINGS) -> Plan:
     """`reading_steps` as the recipe gives it, or `readings` of them spread over the run where it gives 0."""
     return Plan(steps, reading_steps or max(1, steps // readings))
+
+
+def limited(plan: Plan, most: int | None, reading_steps: int) -> Plan:
+    """The plan, ended after `most` steps; None is no limit.
+
+    >>> limited(Plan(steps=900, reading_steps=90), most=100, reading_steps=0)
+    Plan(steps=100, reading_steps=10)
+    """
+    return plan if most is None or plan.steps <= most else plan_of(most, reading_steps)
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):

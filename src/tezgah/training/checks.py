@@ -73,8 +73,7 @@ def _mend(fits: int, fit_recomputed: int, passes: int, context_length: int) -> s
 
 def out_of_memory(error: RuntimeError, settings: TrainSettings, world: World) -> InputError | None:
     """What to say where torch ran out of memory in a step, though the estimate fit; None for another error."""
-    told = ("not enough memory", "can't allocate memory")  # by the CPU's allocator
-    if not isinstance(error, torch.OutOfMemoryError) and not any(words in str(error) for words in told):
+    if not ran_out(error):
         return None
     share = settings.batch_size // world.size
     passes = settings.micro_batch_size or share
@@ -83,6 +82,12 @@ def out_of_memory(error: RuntimeError, settings: TrainSettings, world: World) ->
     mends += [] if settings.recompute else ["train.recompute = true"]
     mend = f"Set {' or '.join(mends)}; the batch stays what it is." if mends else "Choose a smaller model."
     return InputError(f"[train] memory ran out with {passes} sequences in a pass. {mend}")
+
+
+def ran_out(error: RuntimeError) -> bool:
+    """Whether torch ran out of memory."""
+    told = ("not enough memory", "can't allocate memory")  # by the CPU's allocator
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in told)
 
 
 def check_initial_loss(loss: float, vocab_size: int) -> None:

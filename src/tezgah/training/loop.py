@@ -25,6 +25,8 @@ from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import save_model
 from tezgah.models.cost import flops_per_token
 from tezgah.nn.modes import evaluating
+from tezgah.starting import checkpoints
+from tezgah.tokens.pairs import count_pairs
 from tezgah.tokens.sequences import Sequences, TrainingSequences
 from tezgah.training.allocator import keep_freed_memory
 from tezgah.training.best import FOLDER, Best
@@ -32,6 +34,7 @@ from tezgah.training.checkpoint import TrainingState, folder_of, resume, save_ch
 from tezgah.training.checks import check_before_training, check_initial_loss, out_of_memory
 from tezgah.training.journal import Journal
 from tezgah.training.metrics import read_metrics
+from tezgah.training.pairs import check_pairs_start, start_from_pairs
 from tezgah.training.place import Place, choose_place, matrix_rate
 from tezgah.training.planning import plan_training
 from tezgah.training.profile import READ, naming_kernels, profiled
@@ -144,6 +147,9 @@ class Trainer:
         for parameter in model.parameters():  # one opened from a folder may lie in its file, and the other way round
             parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
         self.model.stack.recomputed = settings.recompute
+        begun = time.perf_counter()
+        if settings.start == "pairs" and not checkpoints(run):
+            self._start_from_pairs()
         self.stepper = Stepper(model, data.train, settings, world, place, data.boundary_id)
         self.saver = Saver(wish)
         self.apart = world.apart(SAVING) if is_sharded(model) else world  # for the thread that writes checkpoints
@@ -151,9 +157,17 @@ class Trainer:
         if place.compiled:
             for part in model.compiled_parts():
                 part.compile(dynamic=False)
-        self.started = time.perf_counter() - (self.state.seconds if self.state else 0.0)
+        self.started = time.perf_counter() - self.state.seconds if self.state else begun
         self.saved = time.perf_counter()  # when the newest checkpoint was written
         self.reading_seconds = 0.0  # of the reading that was timed
+
+    def _start_from_pairs(self) -> None:
+        """First weights from the text itself, before anything looks at them."""
+        check_pairs_start(self.model.to(self.place.device))
+        pairs = count_pairs(self.data.train.sample.stream, self.model.config.vocab_size)
+        start_from_pairs(self.model, pairs, self.place, self.settings.seed)
+        if self.world.is_first:
+            say(f"model: starts from {pairs.counts.sum():,} pairs of tokens, {len(pairs.counts):,} of them different")
 
     def train(self, profile: Path | None) -> TrainResult:
         """From the checkpoint's step, or the reading before the first, to the last; a profile goes into `profile`."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tezgah.console import warn
 from tezgah.cores import available_cores
 from tezgah.errors import InputError
-from tezgah.training.settings import TrainSettings
+from tezgah.training.settings import TrainTable
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Place:
         }
 
 
-def choose_place(settings: TrainSettings, local_rank: int = 0) -> Place:
+def choose_place(settings: TrainTable, local_rank: int = 0) -> Place:
     """The place that `settings` name, or the best one here where they say "auto".
 
     Raises InputError when the device asked for is not there.

@@ -6,7 +6,8 @@ from pathlib import Path
 import msgspec
 
 from tezgah.files import write_json
-from tezgah.training.budget import Plan, Rates, budget_steps, plan_minutes, plan_of, read_rates
+from tezgah.models.cost import flops_per_token
+from tezgah.training.budget import Plan, Rates, budget_steps, limited, most_steps, plan_minutes, plan_of, read_rates
 from tezgah.training.step import Stepper
 
 
@@ -23,10 +24,12 @@ def plan_training(
     Minutes are turned into steps by the first process, from what a step takes here and `reading_seconds` gives, which
     every process calls, and what was `spent` by then; `checkpoints/plan.json` keeps that for every later session.
     """
-    settings, world = stepper.settings, stepper.world
-    steps = budget_steps(settings, stepper.sequences.in_epoch or 0, stepper.model.config.context_length)
+    settings, world, config = stepper.settings, stepper.world, stepper.model.config
+    in_epoch = stepper.sequences.in_epoch or 0
+    steps = budget_steps(settings, in_epoch, config.context_length, flops_per_token(config))
+    most = most_steps(settings, in_epoch)
     if steps is not None:
-        return plan_of(steps, settings.validation_steps)
+        return limited(plan_of(steps, settings.validation_steps), most, settings.validation_steps)
     path = run / "checkpoints" / "plan.json"
     rates = read_rates(path, fingerprint, step) if world.is_first else None
     if not world.from_first(float(rates is not None)):
@@ -42,4 +45,5 @@ def plan_training(
             )
             write_json(path, msgspec.to_builtins(rates))
     plan = plan_minutes(settings.minutes or 0.0, rates, settings.validation_steps) if rates else Plan(0, 1)
+    plan = limited(plan, most, settings.validation_steps)
     return Plan(int(world.from_first(plan.steps)), int(world.from_first(plan.reading_steps)))

@@ -2,10 +2,10 @@
 
 import math
 
-from tezgah.training.settings import TrainSettings
+from tezgah.training.settings import TrainTable
 
 
-def learning_rate_factor(step: int, steps: int, settings: TrainSettings) -> float:
+def learning_rate_factor(step: int, steps: int, settings: TrainTable) -> float:
     """The share of the peak learning rate at `step`, counted from 1, of `steps`, after a linear warm-up.
 
     "wsd": stable, then linear decay over the last `decay_ratio` of the run (Hägele et al. 2024); "cosine": half a
@@ -13,7 +13,7 @@ def learning_rate_factor(step: int, steps: int, settings: TrainSettings) -> floa
     last, so that no step is spent at a rate of 0. "inverse_sqrt": with the root of the step (Vaswani et al. 2017,
     section 5.3), which needs no end; "constant" stays.
 
-    >>> settings = TrainSettings(warmup_steps=2, decay_ratio=0.5, final_ratio=0.0)
+    >>> settings = TrainTable(warmup_steps=2, decay_ratio=0.5, final_ratio=0.0)
     >>> [learning_rate_factor(step, 8, settings) for step in range(1, 9)]
     [0.5, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25]
     """
@@ -25,7 +25,7 @@ def learning_rate_factor(step: int, steps: int, settings: TrainSettings) -> floa
     return settings.final_ratio + (1 - settings.final_ratio) * _share_left(step, steps, warmup, settings)
 
 
-def _share_left(step: int, steps: int, warmup: int, settings: TrainSettings) -> float:
+def _share_left(step: int, steps: int, warmup: int, settings: TrainTable) -> float:
     """How much of the way down to the final rate is left, from 1 to nearly 0."""
     gone = (step - 1 - warmup) / max(1, steps - warmup)  # of the steps after the warm-up
     if settings.schedule == "cosine":

@@ -1,14 +1,17 @@
 """The `[train]` table: budget, optimizer, schedule, hardware, and what is recorded when."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from tezgah.settings import Decay, NaturalFloat, NaturalInt, PositiveFloat, PositiveInt, Settings, Share
 
 
-class TrainSettings(Settings, frozen=True):
-    """Exactly one of steps, tokens, epochs, minutes is the budget."""
+class TrainTable(Settings, frozen=True):
+    """The table as it is written; fields that are None are left open, and follow from rules (scaling.py).
+
+    Exactly one of steps, tokens, epochs, minutes, flops is the budget.
+    """
 
     steps: Annotated[PositiveInt | None, Meta(description="budget: optimizer steps")] = None
     tokens: Annotated[PositiveInt | None, Meta(description="budget: training tokens")] = None
@@ -16,10 +19,27 @@ class TrainSettings(Settings, frozen=True):
     minutes: Annotated[PositiveFloat | None, Meta(description="budget: minutes, turned into steps before step 1")] = (
         None
     )
+    flops: Annotated[
+        PositiveFloat | None, Meta(description="budget: floating-point operations, as `inspect` counts them")
+    ] = None
 
-    batch_size: Annotated[PositiveInt, Meta(description="sequences per optimizer step, over all processes")] = 8
+    max_epochs: Annotated[
+        NaturalFloat | None,
+        Meta(description='passes after which any budget ends; 0 is off; default 4 with model.size = "auto", else 0'),
+    ] = None
+
+    start: Annotated[
+        Literal["random", "pairs"],
+        Meta(description="pairs: before step 1, embedding and head learn from counts which token follows which"),
+    ] = "random"
+
+    batch_size: Annotated[
+        PositiveInt | Literal["auto"] | None,
+        Meta(description="sequences per optimizer step, over all processes; auto follows from the budget; default 8"),
+    ] = None
     micro_batch_size: Annotated[
-        NaturalInt, Meta(description="sequences per forward pass (gradient accumulation); 0 is all at once")
+        NaturalInt,
+        Meta(description="sequences per forward pass (gradient accumulation); 0 is all at once, or what fits if auto"),
     ] = 0
 
     recompute: Annotated[
@@ -34,9 +54,16 @@ class TrainSettings(Settings, frozen=True):
     optimizer: Annotated[
         Literal["muon", "adamw", "sgd"], Meta(description="muon (hidden matrices; AdamW for the rest), adamw or sgd")
     ] = "muon"
-    learning_rate: Annotated[PositiveFloat, Meta(description="peak learning rate, of all but Muon's matrices")] = 3e-3
-    muon_learning_rate: Annotated[PositiveFloat, Meta(description="peak learning rate of Muon's matrices")] = 0.02
-    weight_decay: Annotated[NaturalFloat, Meta(description="decoupled weight decay of matrices")] = 0.1
+    learning_rate: Annotated[
+        PositiveFloat | None,
+        Meta(description="peak learning rate, of all but Muon's matrices; default 0.003 at width 256, by width"),
+    ] = None
+    muon_learning_rate: Annotated[
+        PositiveFloat | None, Meta(description="peak learning rate of Muon's matrices; default 0.02")
+    ] = None
+    weight_decay: Annotated[
+        NaturalFloat | None, Meta(description="decoupled weight decay of matrices; default 0.1")
+    ] = None
     beta1: Annotated[Decay, Meta(description="AdamW's first moment decay")] = 0.9
     beta2: Annotated[Decay, Meta(description="AdamW's second moment decay")] = 0.95
     momentum: Annotated[Decay, Meta(description="momentum of muon and sgd")] = 0.95
@@ -93,3 +120,23 @@ class TrainSettings(Settings, frozen=True):
         tuple[Literal["tensorboard", "wandb", "trackio"], ...],
         Meta(description="who else is told of every row of metrics.jsonl: tensorboard, wandb, trackio"),
     ] = ()
+
+
+class TrainSettings(TrainTable, frozen=True):
+    """The table with nothing left open: what training is told. The defaults are those of width 256."""
+
+    max_epochs: NaturalFloat = 0.0
+    batch_size: PositiveInt = 8
+    learning_rate: PositiveFloat = 3e-3
+    muon_learning_rate: PositiveFloat = 0.02
+    weight_decay: NaturalFloat = 0.1
+
+
+def closed(table: TrainTable, **values: Any) -> TrainSettings:
+    """The settings that a table comes to: `values`, what it states, and the defaults for the rest.
+
+    >>> closed(TrainTable(steps=5, batch_size=2), learning_rate=0.1).batch_size
+    2
+    """
+    stated = {name: getattr(table, name) for name in table.__struct_fields__}
+    return TrainSettings(**{name: value for name, value in (stated | values).items() if value is not None})

@@ -28,7 +28,7 @@ import msgspec
 from tezgah.console import say, warn
 from tezgah.errors import InputError
 from tezgah.files import write_text
-from tezgah.training.settings import TrainSettings
+from tezgah.training.settings import TrainTable
 
 Row = Mapping[str, Any]  # of metrics.jsonl
 PROJECT = "tezgah"  # what W&B and trackio file a run under
@@ -61,7 +61,7 @@ class TrackedRun:
 class Trackers:
     """The trackers that a training tells. Raises InputError where one is not installed."""
 
-    def __init__(self, settings: TrainSettings) -> None:
+    def __init__(self, settings: TrainTable) -> None:
         check_trackers(settings)
         self._settings = settings
         self._open: dict[str, Tracker] = {}
@@ -108,7 +108,7 @@ class Trackers:
             warn(f"trackers: {name} has failed and is told no more; training goes on. ({what})")
 
 
-def check_trackers(settings: TrainSettings) -> None:
+def check_trackers(settings: TrainTable) -> None:
     """Raise InputError where a tracker of `[train] trackers` is not installed. None is imported."""
     for name in settings.trackers:
         spec = find_spec(name)
@@ -257,7 +257,7 @@ def _figures(row: Row) -> dict[str, Any]:
     return {name: value for name, value in row.items() if isinstance(value, int | float) and name != "step"}
 
 
-def _settings(run: Path, settings: TrainSettings) -> dict[str, Any]:
+def _settings(run: Path, settings: TrainTable) -> dict[str, Any]:
     """The recipe of a run by table; of a training without one, its settings."""
     path = run / "recipe.toml"
     if path.is_file():

@@ -28,7 +28,13 @@ class World:
     rank: int
     local_rank: int
     size: int
+    local_size: int = 1  # processes on this machine
     group: dist.ProcessGroup | None = None  # None is torch's own
+
+    @property
+    def machines(self) -> int:
+        """How many machines take part."""
+        return max(1, self.size // self.local_size)
 
     @property
     def is_first(self) -> bool:
@@ -104,6 +110,7 @@ def join_world() -> World:
         rank=int(os.environ.get("RANK", 0)),
         local_rank=int(os.environ.get("LOCAL_RANK", 0)),
         size=int(os.environ.get("WORLD_SIZE", 1)),
+        local_size=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
     )
 
 
