@@ -49,6 +49,7 @@ bench: setup
 		--megabytes 1000 --rounds 3 --name tokenizer_training-1gb --folder runs/bench/corpora
 	$(BIN)/python benchmarks/tokenizer_encoding.py $(if $(PROSE),--prose '$(PROSE)',--kinds code) --folder runs/bench/corpora
 	$(BIN)/python benchmarks/resume.py --folder runs/bench/resume
+	$(BIN)/python benchmarks/checkpoint_pause.py
 	$(BIN)/python benchmarks/demo.py --run runs/bench/stdlib-code
 	$(BIN)/python benchmarks/two_sizes.py --folder runs/bench/two-sizes
 	$(BIN)/tezgah run recipes/gpt2-shape.toml --run runs/bench/gpt2-shape --train.steps 200

@@ -76,6 +76,7 @@ def _train_ours(
     from tezgah.training.loop import Callbacks, Data, Trainer
     from tezgah.training.place import choose_place
     from tezgah.training.settings import TrainSettings
+    from tezgah.training.signals import StopWish
     from tezgah.training.world import join_world
 
     settings = TrainSettings(
@@ -93,7 +94,8 @@ def _train_ours(
     nothing = Callbacks(lambda model, place: {}, lambda model, place: [], lambda folder: None)
     model = build_model(config_of(task, shape), seed=1)
     with TemporaryDirectory() as run:
-        trainer = Trainer(model, data, settings, Path(run), "", nothing, join_world(), choose_place(settings))
+        here = join_world(), choose_place(settings), StopWish()
+        trainer = Trainer(model, data, settings, Path(run), "", nothing, *here)
         for step in range(1, FOREVER):
             rounds.before_step()
             trainer.step(step, FOREVER)

@@ -76,6 +76,7 @@ class Contestant:
         from tezgah.training.loop import Callbacks, Data, Trainer
         from tezgah.training.place import choose_place
         from tezgah.training.settings import TrainSettings
+        from tezgah.training.signals import StopWish
         from tezgah.training.world import join_world
 
         settings = TrainSettings(
@@ -83,7 +84,7 @@ class Contestant:
         )
         nothing = Callbacks(lambda model, place: {}, lambda model, place: [], lambda folder: None)
         model, data = build_model(config_of(self.task, "gpt2"), seed=1), Data(self.sequences, self.sequences, 0)
-        return Trainer(model, data, settings, run, "", nothing, join_world(), choose_place(settings))
+        return Trainer(model, data, settings, run, "", nothing, join_world(), choose_place(settings), StopWish())
 
 
 def rounds(contestants: list[Contestant], count: int, measure: Callable[[Contestant], float]) -> dict[int, list[float]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import checkpoint_pause
 import contestants
 import corpora
 import demo
@@ -30,6 +31,7 @@ import two_sizes
 
 import tezgah
 from tezgah import cli
+from tezgah.models.settings import ModelSettings
 from tezgah.nn.norms import RMSNorm
 from tezgah.tokenizer.tokenizer import Tokenizer
 from tezgah.tokens.shards import TokenStream
@@ -70,7 +72,10 @@ def _known_matrix_rate() -> Iterator[None]:
 
 @pytest.mark.parametrize(
     "module",
-    [training_step, resume, demo, two_sizes, parity, tokenizer_training, tokenizer_encoding, stream_mode, shards],
+    [
+        *(training_step, resume, checkpoint_pause, demo, two_sizes, parity),
+        *(tokenizer_training, tokenizer_encoding, stream_mode, shards),
+    ],
 )
 def test_every_script_says_how_it_is_used(module: ModuleType) -> None:
     assert "--results" in module.parser().format_help()
@@ -163,6 +168,15 @@ def test_kills_and_restarts_are_seen_for_what_they_are(tmp_path: Path, kind: str
     equal = resume.compare(tmp_path / "whole", tmp_path / "killed")
     assert [name for name, value in equal.items() if not value] == ([] if kind == "honest" else ["every step's loss"])
     assert resume.report(restarts, equal)[1] == (kind == "honest")
+
+
+def test_a_checkpoint_is_written_both_ways(tmp_path: Path) -> None:
+    shape = ModelSettings(n_layers=1, width=16, n_heads=2, context_length=8)
+    size, rounds = checkpoint_pause.measure(shape, 20, batch=2, time_steps=8, rounds=2, folder=tmp_path)
+    assert len(rounds) == 2 and min(rounds[0].before, rounds[0].now, rounds[0].writing, rounds[1].before) > 0
+    assert (tmp_path / "checkpoints" / "step-000001" / "training_state" / "state.json").is_file()
+    written = [path.stat().st_size for path in (tmp_path / "before").iterdir()]
+    assert size < sum(written) < size + 10_000  # with headers
 
 
 def test_a_restart_that_does_the_wrong_step_is_named() -> None:

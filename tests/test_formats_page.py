@@ -23,11 +23,13 @@ from tezgah.tokens.progress import Mark, State
 from tezgah.training.budget import Rates
 from tezgah.training.checkpoint import TrainingState
 from tezgah.training.metrics import Row, Sample
+from tezgah.training.parts import PartIndex, PartTensor
 
 PAGE = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
 WRITTEN: list[Any] = [
     *(reading.CorpusSummary, reading.Amount, reading.Dropped, Measures, TokensIndex, SplitIndex),
-    *(Stamp, Training, TrainingState, Rates, Row, Sample, Evaluation, State, Mark, SharesRecord, SourceShare),
+    *(Stamp, Training, TrainingState, PartIndex, PartTensor, Rates, Row, Sample, Evaluation, State, Mark),
+    *(SharesRecord, SourceShare),
     *(record.SweepRecord, record.PointRecord, record.Edge),
 ]
 
@@ -50,7 +52,8 @@ def test_the_format_numbers_are_those_of_the_code() -> None:
     assert f"### `checkpoints/stream.json`, format {State.__struct_defaults__[0]}\n" in PAGE
     assert f"### `checkpoints/sources.json`, format {SharesRecord.__struct_defaults__[0]}\n" in PAGE
     assert f"### `sweep.json`, format {record.FORMAT}\n" in PAGE
-    assert f"`state.json`, format {TrainingState.__struct_defaults__[0]}:" in PAGE
+    assert f"`state.json`, format {TrainingState.__struct_defaults__[0]};" in PAGE
+    assert f"`part-00000-of-00002.json`, format {PartIndex.__struct_defaults__[0]}:" in PAGE
 
 
 def test_where_words_are_cut_is_described() -> None:

@@ -197,9 +197,12 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def beside(path: Path, kind: str) -> Path:
-    """A name of this process's own next to `path`, for what is on its way there ("part") or away ("old")."""
-    return path.with_name(f".{path.name}.{os.getpid()}.{kind}")
+def beside(path: Path, kind: str, process: int | None = None) -> Path:
+    """A name of a process's own next to `path`, for what is on its way there ("part") or away ("old").
+
+    It is this process's where no other is told.
+    """
+    return path.with_name(f".{path.name}.{process or os.getpid()}.{kind}")
 
 
 def is_running(process: int) -> bool:

@@ -30,6 +30,7 @@ DISPLAY = frozenset(
         "train.threads",
         "train.on_divergence",  # decides what follows a step that diverges; until then all trainings are the same
         "train.spike_deviations",
+        "train.sharding",  # like the number of processes: the same steps, to rounding
         "train.recompute",  # the same numbers, computed twice: a training that ran out of memory may go on with it
         "train.validation_steps",
         "train.validation_batches",

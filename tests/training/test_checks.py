@@ -91,6 +91,22 @@ def needed(sequences: int, recomputed: bool = False) -> int:
     )
 
 
+def test_sharding_is_offered_where_it_would_do_and_refused_where_it_does_not_work(monkeypatch):
+    three = World(rank=0, local_rank=0, size=3)
+    settings = TrainSettings(steps=1, batch_size=3, optimizer="adamw", sharding="full")
+    wide = build_config(ModelSettings(n_layers=6, width=512, n_heads=4, context_length=64), vocab_size=300)
+    sharded, whole = (training_bytes(wide, 1, False, False, False, sharded=count) for count in (3, 1))
+    assert sharded < 0.6 * whole
+    monkeypatch.setattr(checks, "memory_bytes", lambda place: sharded)
+    check(place(), settings, wide, three)
+    with pytest.raises(InputError, match=r'Set train\.sharding = "full", which does\. Or: Choose a smaller model'):
+        check(place(), TrainSettings(steps=1, batch_size=3, optimizer="adamw"), wide, three)
+    with pytest.raises(InputError, match="not on mps"):
+        check(place("mps"), settings, wide, three)
+    with pytest.raises(InputError, match="batch_size 4 is not a multiple of 3 processes"):
+        check(place(), TrainSettings(steps=1, batch_size=4, sharding="full"), wide, three)
+
+
 def test_memory_that_will_not_do_is_refused_with_what_would(monkeypatch):
     assert refusal(needed(3), monkeypatch).endswith(
         "Set train.micro_batch_size to 3 or less, or choose a smaller model."

@@ -7,6 +7,8 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -34,6 +36,7 @@ from tezgah.training.trackers import Trackers
 SETTINGS = TrainSettings(
     steps=6, batch_size=4, device="cpu", compile=False, threads=1, precision="fp32", warmup_steps=0, checkpoint_steps=2
 )
+SHAPE = ModelSettings(n_layers=2, width=32, n_heads=2, context_length=16)
 
 
 def write_tokens(folder: Path) -> None:
@@ -54,13 +57,17 @@ def write_tokens(folder: Path) -> None:
 
 
 def train(
-    folder: Path, settings: TrainSettings = SETTINGS, fingerprint: str = "a recipe", reads_separately: bool = False
+    folder: Path,
+    settings: TrainSettings = SETTINGS,
+    fingerprint: str = "a recipe",
+    reads_separately: bool = False,
+    shape: ModelSettings = SHAPE,
 ) -> list[dict[str, object]]:
     """Train a tiny model in `folder`; the rows of its metrics."""
     if not (folder / "tokens").is_dir():
         write_tokens(folder / "tokens")
     vars(loop)["matrix_rate"] = lambda place: 1e12  # takes seconds, and is not what is tested here
-    model = build_model(build_config(ModelSettings(n_layers=2, width=32, n_heads=2, context_length=16), 64), seed=1)
+    model = build_model(build_config(shape, 64), seed=1)
     sequences = Sequences(TokenStream(folder / "tokens", "train"), 16)
     callbacks = loop.Callbacks(lambda model, place: {}, lambda model, place: [], lambda folder: None)
     data = loop.Data(sequences, sequences, 0, reads_separately)
@@ -139,9 +146,9 @@ def test_rows_are_on_the_disk_before_the_checkpoint_after_them(tmp_path, monkeyp
         if metrics.exists() and os.path.samestat(os.fstat(descriptor), metrics.stat()):
             synced.append(len(metrics.read_text().splitlines()))
 
-    def saving(run, model, optimizer, state, *rest):
+    def saving(run, snapshot, state, *rest):
         assert synced[-1:] == [state.step + 1]
-        save_checkpoint(run, model, optimizer, state, *rest)
+        save_checkpoint(run, snapshot, state, *rest)
 
     monkeypatch.setattr(os, "fsync", counting)
     monkeypatch.setattr(loop, "save_checkpoint", saving)
@@ -162,9 +169,57 @@ def test_a_full_disk_is_waited_for_and_nothing_is_lost(tmp_path, monkeypatch, ca
     monkeypatch.setattr(loop, "save_checkpoint", saving)
     assert losses(train(tmp_path / "full")) == losses(whole)
     said = capsys.readouterr().err
-    assert said.count("step-000002: the disk is full. Training waits") == 2
+    assert said.count("step-000002: the disk is full. The write waits") == 2
     assert said.count("there is space again") == 2
     assert len(list((tmp_path / "full" / "checkpoints").glob("step-*"))) == 3
+
+
+def test_training_goes_on_while_a_checkpoint_is_written_one_at_a_time(tmp_path, monkeypatch):
+    written, begun = [], threading.Lock()
+
+    def saving(run, snapshot, state, *rest):
+        assert begun.acquire(blocking=False)  # never two at once
+        if state.step == 2:
+            while len((run / "metrics.jsonl").read_text().splitlines()) < 5:  # rows of 0 to 4: two steps more
+                time.sleep(0.001)
+        save_checkpoint(run, snapshot, state, *rest)
+        written.append(state.step)
+        begun.release()
+
+    monkeypatch.setattr(loop, "save_checkpoint", saving)
+    train(tmp_path)
+    assert written == [2, 4, 6]
+    state = load_file(tmp_path / "checkpoints" / "step-000002" / "training_state" / "optimizer.safetensors")
+    assert float(state["embedding.weight/step"]) == 2  # as it was, not as it is when it is written
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_training_soon(tmp_path, monkeypatch):
+    def refused(run, snapshot, state, *rest):
+        raise InputError("step-000002: cannot be written.")
+
+    monkeypatch.setattr(loop, "save_checkpoint", refused)
+    with pytest.raises(InputError, match="step-000002: cannot be written"):
+        train(tmp_path, msgspec.structs.replace(SETTINGS, steps=500, validation_steps=500))
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) < 100
+
+
+def test_a_checkpoint_begun_before_training_fails_is_finished(tmp_path, monkeypatch):
+    whole = step.Stepper.step
+
+    def failing(self, number, steps):
+        if number == 3:
+            raise RuntimeError("an accident")
+        return whole(self, number, steps)
+
+    def slow(*arguments):
+        time.sleep(0.2)
+        save_checkpoint(*arguments)
+
+    monkeypatch.setattr(loop, "save_checkpoint", slow)
+    monkeypatch.setattr(step.Stepper, "step", failing)
+    with pytest.raises(RuntimeError, match="an accident"):
+        train(tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000002"]
 
 
 def test_a_row_that_does_not_fit_leaves_no_part_of_itself(tmp_path):

@@ -2,23 +2,23 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from tezgah.console import say
 from tezgah.errors import InputError
-from tezgah.files import write_bytes, write_json
+from tezgah.files import write_json
 from tezgah.models.config import ModelConfig
 from tezgah.models.config_file import FORMAT, parse_config, read_family
 from tezgah.models.families import FAMILIES
 from tezgah.models.family import Family
 from tezgah.models.mapping import Entry, Joined, Plain
+from tezgah.models.tensor_file import write_tensors
 from tezgah.models.weights import FRACTIONS, WeightFiles, listed
 
 VOCABULARY = ("embedding.weight", "head.weight", "masked_head.scores.weight", "masked_head.bias")  # a row for each id
@@ -32,29 +32,64 @@ def save_model(model: Any, folder: Path, separator_id: int | None = None) -> Non
     `separator_id` is the id that begins and ends a document. Tied tensors are written once, all in the
     precision they have.
     """
-    family = FAMILIES[model.config.family]
-    parameters = {name: tensor.detach().cpu() for name, tensor in model.named_parameters()}
+    parameters = {name: tensor.detach() for name, tensor in model.named_parameters()}
+    save_parameters(model.config, folder, separator_id, parameters, parameters.__getitem__)
+
+
+def save_parameters(
+    config: ModelConfig,
+    folder: Path,
+    separator_id: int | None,
+    shapes: Mapping[str, Tensor],
+    parameter: Callable[[str], Tensor],
+) -> str:
+    """The same for parameters that `parameter` gives by name when they are written; `shapes` tells shapes and types.
+
+    Returns the SHA-256 of `model.safetensors`.
+    """
+    family = FAMILIES[config.family]
     ids = {} if separator_id is None else {"bos_token_id": separator_id, "eos_token_id": separator_id}
-    stated = msgspec.to_builtins(family.fields_of(model.config))
-    config = {
-        "architectures": [family.architecture_of(model.config)],
+    stated = msgspec.to_builtins(family.fields_of(config))
+    fields = {
+        "architectures": [family.architecture_of(config)],
         "model_type": family.model_type,
         "tezgah_format": FORMAT,
-        "dtype": str(model.embedding.weight.dtype).removeprefix("torch."),
+        "dtype": str(shapes["embedding.weight"].dtype).removeprefix("torch."),
         **ids,
         **{name: value for name, value in stated.items() if value is not None},
     }
-    is_headless = config["architectures"] == [family.headless]
-    tensors = {
-        entry.theirs.removeprefix(family.prefix) if is_headless else entry.theirs: entry.to_disk(
-            parameters
-        ).contiguous()
-        for entry in family.key_map(model.config)
+    is_headless = fields["architectures"] == [family.headless]
+    entries = {
+        entry.theirs.removeprefix(family.prefix) if is_headless else entry.theirs: entry
+        for entry in family.key_map(config)
     }
-    write_bytes(folder / "model.safetensors", save(tensors, metadata={"format": "pt"}))
+    metas = {name: tensor.to("meta") for name, tensor in shapes.items()}
+    hashed = write_tensors(
+        folder / "model.safetensors",
+        {name: entry.to_disk(metas) for name, entry in entries.items()},
+        lambda name: entries[name].to_disk(_Given(parameter, shapes)),
+        {"format": "pt"},
+    )
     if ids:
         write_json(folder / "generation_config.json", ids)
-    write_json(folder / "config.json", config)
+    write_json(folder / "config.json", fields)
+    return hashed
+
+
+class _Given(Mapping[str, Tensor]):
+    """Parameters that are made when they are asked for."""
+
+    def __init__(self, parameter: Callable[[str], Tensor], names: Iterable[str]) -> None:
+        self._parameter, self._names = parameter, tuple(names)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._parameter(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def load_model(folder: Path, dtype: torch.dtype = torch.float32, vocab_size: int | None = None) -> Any:
@@ -88,14 +123,18 @@ def read_config(folder: Path) -> ModelConfig:
     return parse_config(folder / "config.json", family, fields)
 
 
-def load_weights(model: Any, folder: Path) -> None:
-    """Copy the weights in `folder` into `model`, every tensor checked for name and shape first."""
+def load_weights(model: Any, folder: Path, fill: Callable[[Tensor, Tensor], None]) -> None:
+    """Bring the weights in `folder` into `model`, every tensor checked for name and shape first.
+
+    `fill` is given each parameter, and what the file holds for it.
+    """
     files, parameters = WeightFiles(folder), dict(model.named_parameters())
     family = FAMILIES[model.config.family]
     sizes = {name: len(parameter) for name, parameter in parameters.items()}
-    for entry, name in _matched(files, family, family.key_map(model.config), parameters):
+    metas = {name: torch.empty(tensor.shape, dtype=tensor.dtype, device="meta") for name, tensor in parameters.items()}
+    for entry, name in _matched(files, family, family.key_map(model.config), metas):
         for ours, tensor in _parameters(files, entry, name, sizes).items():
-            parameters[ours].data.copy_(tensor)
+            fill(parameters[ours], tensor)
 
 
 def resized(model: Any, vocab_size: int) -> Any:
@@ -140,7 +179,7 @@ def _parameters(files: WeightFiles, entry: Entry, name: str, sizes: Mapping[str,
 
 
 def _matched(
-    files: WeightFiles, family: Family, entries: list[Entry], parameters: Mapping[str, nn.Parameter]
+    files: WeightFiles, family: Family, entries: list[Entry], parameters: Mapping[str, Tensor]
 ) -> list[tuple[Entry, str]]:
     """Each entry with its tensor's name in the files. Raises InputError where names or shapes are others."""
     names = {_modern(name): name for name in files.shapes}

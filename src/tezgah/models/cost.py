@@ -79,13 +79,16 @@ def training_memory(
     holds_attention: bool,
     context_length: int | None = None,
     recomputed: bool = False,
+    sharded: int = 1,
 ) -> TrainingMemory:
     """An estimate of the memory a step needs with `sequences` of `context_length` tokens in one pass.
 
     Weights, gradients and optimizer state in fp32; activations kept for the backward pass; the
     weights' copies in 16 bits. `holds_attention` says whether the (time, time) attention weights are
     among the activations; no fused kernel keeps them. Muon has one number of state a weight of the stack, AdamW two.
-    Of `recomputed` blocks only what enters each is kept, and the inside of one.
+    Of `recomputed` blocks only what enters each is kept, and the inside of one. With the model `sharded` over so many
+    processes one holds its part, and the copies are what is gathered for a while: two blocks, embedding and head, with
+    their gradients.
     """
     stack, context, item = config.stack, context_length or config.context_length, 2 if low_precision else 4
     parameters = count_parameters(config)
@@ -94,11 +97,15 @@ def training_memory(
     per_token = 16 * stack.width + item * (3 * heads + 4 * keys + 4 * stack.mlp_width)
     inside = per_token + (stack.n_heads * context * (item + 4) if holds_attention else 0)  # of a block, bytes a token
     kept = config.n_layers * 4 * stack.width + inside if recomputed else config.n_layers * inside
+    in_stack = _stack_parameters(config)
+    copies = item * parameters if low_precision else 0
+    if sharded > 1:
+        copies = 8 * (parameters - in_stack + 2 * in_stack // config.n_layers)
     return TrainingMemory(
-        weights=4 * parameters,
-        copies=item * parameters if low_precision else 0,
-        gradients=4 * parameters,
-        optimizer=4 * (2 * parameters - (_stack_parameters(config) if muon else 0)),
+        weights=4 * parameters // sharded,
+        copies=copies,
+        gradients=4 * parameters // sharded,
+        optimizer=4 * (2 * parameters - (in_stack if muon else 0)) // sharded,
         activations=sequences * context * kept,
     )
 
@@ -110,9 +117,11 @@ def training_bytes(
     low_precision: bool,
     holds_attention: bool,
     recomputed: bool = False,
+    sharded: int = 1,
 ) -> int:
     """The whole of `training_memory`, in bytes."""
-    return training_memory(config, sequences, muon, low_precision, holds_attention, recomputed=recomputed).total
+    how = muon, low_precision, holds_attention
+    return training_memory(config, sequences, *how, recomputed=recomputed, sharded=sharded).total
 
 
 def scaling_parameters(config: ModelConfig) -> int:

@@ -30,8 +30,11 @@ def check_before_training(
             f"[train] batch_size {settings.batch_size} is not a multiple of {world.size} processes × "
             f"micro_batch_size {passes}. Choose one that is."
         )
+    if settings.sharding == "full" and place.device.type == "mps":
+        raise InputError('[train] sharding = "full" works on cpu and cuda, not on mps. Use "none".')
     how = settings.optimizer == "muon", place.autocast is not None, holds_attention(config, place)
-    needed = training_bytes(config, passes, *how, settings.recompute)
+    sharded = world.size if settings.sharding == "full" else 1
+    needed = training_bytes(config, passes, *how, settings.recompute, sharded)
     memory = memory_bytes(place)
     if world.is_first:
         say(
@@ -40,14 +43,18 @@ def check_before_training(
         )
         _notice_short_documents(config, train)
     if needed > memory:
-        fits, recomputed = (_sequences_in(memory, config, how, each) for each in (settings.recompute, True))
+        fits, recomputed = (_sequences_in(memory, config, how, each, sharded) for each in (settings.recompute, True))
         mend = _mend(fits, recomputed, passes, config.context_length)
+        if sharded < world.size and training_bytes(config, passes, *how, settings.recompute, world.size) <= memory:
+            mend = f'Set train.sharding = "full", which does. Or: {mend}'
         raise InputError(f"[train] about {needed / 1e9:.1f} GB are needed and {memory / 1e9:.1f} GB are here. {mend}")
 
 
-def _sequences_in(memory: int, config: CausalConfig, how: tuple[bool, bool, bool], recomputed: bool) -> int:
+def _sequences_in(
+    memory: int, config: CausalConfig, how: tuple[bool, bool, bool], recomputed: bool, sharded: int
+) -> int:
     """How many sequences in one pass fit into `memory` bytes; below 0 where not even the model does."""
-    fixed, one = (training_bytes(config, sequences, *how, recomputed) for sequences in (0, 1))
+    fixed, one = (training_bytes(config, sequences, *how, recomputed, sharded) for sequences in (0, 1))
     return (memory - fixed) // (one - fixed)
 
 

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from tezgah.tokens.pairs import count_pairs
 from tezgah.tokens.sequences import Sequences, TrainingSequences
 from tezgah.training.allocator import keep_freed_memory
 from tezgah.training.best import FOLDER, Best
-from tezgah.training.checkpoint import TrainingState, resume, save_checkpoint
+from tezgah.training.checkpoint import TrainingState, folder_of, resume, save_checkpoint
 from tezgah.training.checks import check_before_training, check_initial_loss, out_of_memory
 from tezgah.training.clock import Clock
 from tezgah.training.float8 import check_float8, multiplying_in_float8
@@ -39,13 +40,18 @@ from tezgah.training.place import Place, choose_place, matrix_rate
 from tezgah.training.planning import plan_training
 from tezgah.training.profile import READ, naming_kernels, profiled
 from tezgah.training.readings import loss_readings
+from tezgah.training.saving import Saver
 from tezgah.training.settings import TrainSettings
+from tezgah.training.sharding import is_sharded, whole_model
 from tezgah.training.signals import StopWish, stop_wish
+from tezgah.training.snapshot import take_snapshot
 from tezgah.training.space import with_space
 from tezgah.training.step import Stepper, why_left_out
 from tezgah.training.trackers import Trackers
 from tezgah.training.view import View
-from tezgah.training.world import World, begin, end, join_world
+from tezgah.training.world import World, begin, end, join_world, lost_process
+
+SAVING = timedelta(days=1)  # processes that write a checkpoint together wait for one another so long: for a full disk
 
 
 @dataclass(frozen=True)
@@ -108,11 +114,13 @@ def train(
     try:
         low = multiplying_in_float8(model) if place.float8 else nullcontext()
         with stop_wish() as wish, naming_kernels(is_profiled and place.compiled), low:
-            trainer = Trainer(model, data, settings, run, fingerprint, callbacks, world, place)
-            with closing(trainer.stepper.batches), closing(trainer.trackers):
-                result = trainer.train(wish, run / "profile" if is_profiled and world.is_first else None)
+            trainer = Trainer(model, data, settings, run, fingerprint, callbacks, world, place, wish)
+            with closing(trainer.stepper.batches), closing(trainer.trackers), closing(trainer.saver):
+                result = trainer.train(run / "profile" if is_profiled and world.is_first else None)
         world.from_first(0.0)  # nobody leaves while another still needs the group
         return result
+    except RuntimeError as error:
+        raise lost_process(error) or error from None
     finally:
         if begun:
             end()
@@ -131,14 +139,15 @@ class Trainer:
         callbacks: Callbacks,
         world: World,
         place: Place,
+        wish: StopWish,
     ) -> None:
         self.data, self.settings, self.run, self.fingerprint = data, settings, run, fingerprint
-        self.callbacks, self.world, self.place = callbacks, world, place
+        self.callbacks, self.world, self.place, self.wish = callbacks, world, place, wish
         self.trackers = Trackers(settings)
         check_before_training(model.config, data.train.sample, settings, world, place)
         if place.device.type == "cpu":
             keep_freed_memory()
-        self.model = model.to(place.device).train()
+        self.model = model.train()
         for parameter in model.parameters():  # one opened from a folder may lie in its file, and the other way round
             parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
         self.model.stack.recomputed = settings.recompute
@@ -146,7 +155,9 @@ class Trainer:
         if settings.start == "pairs" and not checkpoints(run):
             self._start_from_pairs()
         self.stepper = Stepper(model, data.train, settings, world, place, data.boundary_id)
-        self.state = resume(run, model, self.stepper.optimizer)
+        self.saver = Saver(wish)
+        self.apart = world.apart(SAVING) if is_sharded(model) else world  # for the thread that writes checkpoints
+        self.state = resume(run, model, self.stepper.optimizer, world)
         if place.compiled:
             for part in model.compiled_parts():
                 part.compile(dynamic=False)
@@ -160,18 +171,18 @@ class Trainer:
     def _start_from_pairs(self) -> None:
         """First weights from the text itself, before anything looks at them."""
         pairs = count_pairs(self.data.train.sample.stream, self.model.config.vocab_size)
-        start_from_pairs(self.model, pairs, self.place, self.settings.seed)
+        start_from_pairs(self.model.to(self.place.device), pairs, self.place, self.settings.seed)
         if self.world.is_first:
             say(f"model: starts from {pairs.counts.sum():,} pairs of tokens, {len(pairs.counts):,} of them different")
 
-    def train(self, wish: StopWish, profile: Path | None) -> TrainResult:
+    def train(self, profile: Path | None) -> TrainResult:
         """From the checkpoint's step, or the reading before the first, to the last; a profile goes into `profile`."""
-        self.wish = wish
         step = self.state.step if self.state else 0
         self._check_state()
         journal = Journal(self.run, step if self.state else None, self.trackers) if self.world.is_first else None
-        if journal and not self.state:
-            row = self._timed_reading()
+        model = None if self.state else self._whole_model()
+        if journal and model:
+            row = self._timed_reading(model)
             check_initial_loss(row["validation_loss"], self.model.config.vocab_size)
             journal.add({"step": 0, "tokens": 0, "epoch": 0.0, "seconds": self._seconds(), **row})
         self.plan = plan_training(
@@ -190,37 +201,47 @@ class Trainer:
             while step < steps:
                 step += 1
                 row = self.step(step, steps)
-                stop = self.world.any(wish.made)
+                due = self.world.is_first and self._checkpoint_due(step)
+                stop, failed, due = self.world.any(self.wish.made, self.saver.has_failed, due)
+                if failed:
+                    self._await_checkpoint()
+                model = self._whole_model() if self._is_read(step) else None
                 if journal and best:
-                    self._record(journal, bar, row, rate)
-                    self._weigh(best, row)
+                    self._record(journal, bar, row, rate, model)
+                    self._weigh(best, row, model)
                 over = self._is_over(best)
-                if journal and (step == steps or stop or over or self._checkpoint_due(step)):
-                    self._write(journal.sync)
-                    self._write(partial(self._save, step, steps))
+                if step == steps or stop or over or due:
+                    self._save(step, steps, journal)
                 stepped()
                 if over:
                     break
                 if stop and step < steps:
+                    self._await_checkpoint()
                     raise KeyboardInterrupt
+        self._await_checkpoint()
         if journal:
             journal.close()
-            self._write(self._write_model)
+            self._write(partial(self._write_model, step))
         return TrainResult(step, self._seconds())
 
     def _write(self, write: Callable[[], None]) -> None:
         """Write when there is space, and let nothing be lost until then."""
-        with_space(write, self.wish)
+        with_space(write, lambda: self.wish.made)
 
-    def _weigh(self, best: Best, row: dict[str, Any]) -> None:
+    def _whole_model(self) -> CausalLM | None:
+        """The model as a reading needs it, in the first process. Every process must call this."""
+        return whole_model(self.model, self.world.is_first, self.place.device)
+
+    def _weigh(self, best: Best, row: dict[str, Any], model: CausalLM | None) -> None:
         """Keep the model of a reading that is the best so far, where one is wanted."""
         if "validation_loss" in row and best.add(row["step"], row["validation_loss"]) and self.settings.keep_best:
-            self._write(partial(best.keep, self._write_folder))
+            assert model is not None
+            self._write(partial(best.keep, partial(self._write_folder, model)))
 
     def _is_over(self, best: Best | None) -> bool:
         """Whether too many readings have come since the best one; known to the first process, agreed on by all."""
         patience = self.settings.patience
-        over = patience > 0 and self.world.any(best is not None and best.waited >= patience)
+        over = patience > 0 and self.world.any(best is not None and best.waited >= patience)[0]
         if over and best and best.reading:
             say(
                 f"training ends early: the validation loss of step {best.reading.step:,}, "
@@ -228,15 +249,22 @@ class Trainer:
             )
         return over
 
+    def _is_read(self, step: int) -> bool:
+        """Whether the model is measured or lets us see a sample after this step."""
+        steps, sample_steps = self.plan, self.settings.sample_steps
+        return step == steps.steps or step % steps.reading_steps == 0 or (sample_steps > 0 and step % sample_steps == 0)
+
     @record_function(READ)
-    def _record(self, journal: Journal, bar: Progress, row: dict[str, Any], rate: float) -> None:
-        """Add a step's row, with a reading and samples where they are due, and move the bar."""
+    def _record(
+        self, journal: Journal, bar: Progress, row: dict[str, Any], rate: float, model: CausalLM | None
+    ) -> None:
+        """Add a step's row, with a reading and samples of `model` where they are due, and move the bar."""
         step, settings, last = row["step"], self.settings, row["step"] == self.plan.steps
         sampled = last or (settings.sample_steps > 0 and step % settings.sample_steps == 0)
-        if last or step % self.plan.reading_steps == 0:
-            row |= self._reading(with_samples=sampled or not settings.sample_steps)
-        elif sampled:
-            row["samples"] = self._samples()
+        if model and (last or step % self.plan.reading_steps == 0):
+            row |= self._reading(model, with_samples=sampled or not settings.sample_steps)
+        elif model:
+            row["samples"] = self._samples(model)
         self._write(partial(journal.add, row))
         share = row["tokens_per_second"] * flops_per_token(self.model.config) / rate / self.world.size
         loss = "step left out" if "skipped" in row else f"loss {row['loss']:.3f}"
@@ -276,30 +304,29 @@ class Trainer:
             except InputError as refused:  # says less than what happened
                 warn(str(refused))
 
-    def _reading(self, with_samples: bool) -> dict[str, Any]:
-        with evaluating(self.model):
+    def _reading(self, model: CausalLM, with_samples: bool) -> dict[str, Any]:
+        with evaluating(model):
             data = self.data
-            row = loss_readings(
-                self.model, data.train.sample, data.validation, self.settings, self.place, data.boundary_id
-            )
-            row |= self.callbacks.reading(self.model, self.place)
-        return row | ({"samples": self._samples()} if with_samples else {})
+            row = loss_readings(model, data.train.sample, data.validation, self.settings, self.place, data.boundary_id)
+            row |= self.callbacks.reading(model, self.place)
+        return row | ({"samples": self._samples(model)} if with_samples else {})
 
-    def _timed_reading(self) -> dict[str, Any]:
+    def _timed_reading(self, model: CausalLM) -> dict[str, Any]:
         start = self._seconds()
-        row = self._reading(with_samples=True)
+        row = self._reading(model, with_samples=True)
         self.reading_seconds = self._seconds() - start
         return row
 
     def _known_reading_seconds(self) -> float:
         """Seconds of a reading; one is taken where the first was another session's."""
-        if not self.reading_seconds:
-            self._timed_reading()
+        model = self._whole_model() if self.state else None
+        if model:
+            self._timed_reading(model)
         return self.reading_seconds
 
-    def _samples(self) -> list[dict[str, str]]:
-        with evaluating(self.model):
-            return self.callbacks.samples(self.model, self.place)
+    def _samples(self, model: CausalLM) -> list[dict[str, str]]:
+        with evaluating(model):
+            return self.callbacks.samples(model, self.place)
 
     def _check_state(self) -> None:
         """Refuse a checkpoint of other settings; say when its bits may not be repeated here."""
@@ -335,7 +362,9 @@ class Trainer:
         return 0 < settings.checkpoint_minutes <= minutes
 
     @record_function(READ)
-    def _save(self, step: int, steps: int) -> None:
+    def _save(self, step: int, steps: int, journal: Journal | None) -> None:
+        """Copy what a checkpoint holds and let it be written while training goes on. Waits for the one before."""
+        self._await_checkpoint()
         state = TrainingState(
             step=step,
             steps=steps,
@@ -345,21 +374,33 @@ class Trainer:
             environment=self.place.environment(),
             loss_scale=self.stepper.loss_scale,
         )
-        extras, keep = self.callbacks.save_extras, self.settings.keep_checkpoints
-        save_checkpoint(self.run, self.model, self.stepper.optimizer, state, self.data.separator_id, extras, keep)
+        if journal:
+            self._write(journal.sync)
+        if journal or is_sharded(self.model):
+            snapshot = take_snapshot(self.model, self.stepper.optimizer)
+            extras, keep, world = self.callbacks.save_extras, self.settings.keep_checkpoints, self.apart
+            separator_id = self.data.separator_id
+            write = partial(save_checkpoint, self.run, snapshot, state, separator_id, extras, keep, world)
+            self.saver.begin(partial(with_space, write, self._is_stopped_by_all(snapshot.is_sharded)))
         self.saved = self._seconds()
 
-    def _write_model(self) -> None:
-        """The model to use: as it stands, or as it stood at the best reading."""
-        best = self.run / FOLDER
-        with atomic_folder(self.run / "model") as folder:
-            if self.settings.keep_best and best.is_dir():
-                shutil.copytree(best, folder, dirs_exist_ok=True)
-            else:
-                self._write_folder(folder)
+    def _await_checkpoint(self) -> None:
+        """Until the checkpoint that is being written is there; where it fails, training ends in every process."""
+        self.world.together(self.run / "checkpoints", self.saver.wait)
 
-    def _write_folder(self, folder: Path) -> None:
-        save_model(self.model, folder, self.data.separator_id)
+    def _is_stopped_by_all(self, sharded: bool) -> Callable[[], bool]:
+        """Whether those who write a checkpoint together are asked to stop, or who writes it alone."""
+        return (lambda: self.apart.any(self.wish.made)[0]) if sharded else (lambda: self.wish.made)
+
+    def _write_model(self, step: int) -> None:
+        """The model to use, from the last checkpoint: as it stands, or as it stood at the best reading."""
+        best = self.run / FOLDER
+        source = best if self.settings.keep_best and best.is_dir() else folder_of(self.run, step)
+        with atomic_folder(self.run / "model") as folder:
+            shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("training_state"))
+
+    def _write_folder(self, model: CausalLM, folder: Path) -> None:
+        save_model(model, folder, self.data.separator_id)
         self.callbacks.save_extras(folder)
 
     def _seconds(self) -> float:

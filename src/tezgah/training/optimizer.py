@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim.adamw import adamw
 
 from tezgah.training.settings import TrainSettings
+from tezgah.training.sharding import gathered, own, rows_of
 
 # Polar Express, five steps (arXiv 2505.16932, algorithm 1; safety factor 2e-2, cushion 2).
 POLAR_EXPRESS = (
@@ -22,6 +24,7 @@ POLAR_EXPRESS = (
     (3.285753657755655, -2.3681294933425376, 0.46449024233003106),
     (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
 )
+MOST_GATHERED = 1 << 26  # numbers of sharded matrices that are whole at one time, 256 MB in float32
 
 
 def build_optimizer(
@@ -81,22 +84,36 @@ class GroupOptimizer(torch.optim.Optimizer):
 
     def _muon(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         for same in _by_shape(parameters):
-            gradients = _gradients(same)
+            weights, gradients = _own(same), _gradients(same)
             buffers = [self._state(parameter)["momentum"] for parameter in same]
             torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
             updates = torch._foreach_lerp(gradients, buffers, group["momentum"])  # Nesterov's look ahead
-            stacked = torch.stack(updates)
-            if self.orthogonal_dtype is torch.float16:  # small gradients would be 0 in it
-                stacked = stacked / stacked.norm(dim=(1, 2), keepdim=True).clamp_min(1e-30)
-            turned = orthogonalize(stacked.to(self.orthogonal_dtype)).to(same[0].dtype)
+            turned = self._turned(torch.stack(updates), same[0])
             rows, columns = same[0].shape
-            torch._foreach_mul_(same, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_add_(same, list(turned.unbind()), alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_add_(weights, list(turned.unbind()), alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
+
+    def _turned(self, updates: Tensor, like: Tensor) -> Tensor:
+        """Updates orthogonalized, (count, rows, columns); of matrices sharded as `like` each process has its rows.
+
+        Those are gathered once, and every process orthogonalizes them all.
+        """
+        if not isinstance(like, DTensor):
+            return orthogonalize(self._lowered(updates)).to(updates.dtype)
+        held, is_half = rows_of(like), self.orthogonal_dtype is torch.float16
+        whole = self._lowered(gathered(updates if is_half else self._lowered(updates), like))
+        return orthogonalize(whole)[:, held.start : held.start + held.count].to(updates.dtype)
+
+    def _lowered(self, updates: Tensor) -> Tensor:
+        """Updates in the precision of products; small ones would be 0 in fp16, so that they are of norm 1 there."""
+        if self.orthogonal_dtype is torch.float16:
+            updates = updates / updates.norm(dim=(1, 2), keepdim=True).clamp_min(1e-30)
+        return updates.to(self.orthogonal_dtype)
 
     def _adamw(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         states = [self._state(parameter, moments=2) for parameter in parameters]
         adamw(
-            parameters,
+            _own(parameters),
             _gradients(parameters),
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
@@ -113,23 +130,24 @@ class GroupOptimizer(torch.optim.Optimizer):
         )
 
     def _sgd(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        weights = _own(parameters)
         buffers = [self._state(parameter)["momentum"] for parameter in parameters]
         torch._foreach_mul_(buffers, group["momentum"])
         torch._foreach_add_(buffers, _gradients(parameters))
-        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(parameters, buffers, alpha=-group["lr"])
+        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(weights, buffers, alpha=-group["lr"])
 
     def _state(self, parameter: Tensor, moments: int = 1) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[parameter]
         if not state and moments == 1:
-            state["momentum"] = torch.zeros_like(parameter)
+            state["momentum"] = torch.zeros_like(own(parameter))
         elif not state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
-            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+            state["exp_avg"], state["exp_avg_sq"] = (torch.zeros_like(own(parameter)) for _ in range(2))
         return state
 
     def named_state(self) -> dict[str, Tensor]:
-        """Every state tensor as `<parameter name>/<state name>`."""
+        """Every state tensor as `<parameter name>/<state name>`; of a sharded parameter, this process's rows."""
         return {
             f"{name}/{key}": value
             for group in self.param_groups
@@ -162,12 +180,21 @@ def orthogonalize(matrices: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
+def _own(parameters: list[Tensor]) -> list[Tensor]:
+    return [own(parameter) for parameter in parameters]
+
+
 def _gradients(parameters: list[Tensor]) -> list[Tensor]:
-    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return [own(parameter.grad) for parameter in parameters if parameter.grad is not None]
 
 
 def _by_shape(parameters: list[Tensor]) -> list[list[Tensor]]:
+    """Matrices of one shape together, to be one stack; where they are sharded, no more than may be gathered."""
     shapes: dict[torch.Size, list[Tensor]] = {}
     for parameter in parameters:
         shapes.setdefault(parameter.shape, []).append(parameter)
-    return list(shapes.values())
+    stacks = []
+    for same in shapes.values():
+        most = max(1, MOST_GATHERED // same[0].numel()) if isinstance(same[0], DTensor) else len(same)
+        stacks += [same[start : start + most] for start in range(0, len(same), most)]
+    return stacks

@@ -21,8 +21,8 @@ def plan_training(
 ) -> Plan:
     """The plan of the training that stands at `step`.
 
-    Minutes are turned into steps by the first process, from what a step takes here and `reading_seconds` gives, and
-    what was `spent` by then; `checkpoints/plan.json` keeps that for every later session.
+    Minutes are turned into steps by the first process, from what a step takes here and `reading_seconds` gives, which
+    every process calls, and what was `spent` by then; `checkpoints/plan.json` keeps that for every later session.
     """
     settings, world, config = stepper.settings, stepper.world, stepper.model.config
     in_epoch = stepper.sequences.in_epoch or 0
@@ -33,7 +33,7 @@ def plan_training(
     path = run / "checkpoints" / "plan.json"
     rates = read_rates(path, fingerprint, step) if world.is_first else None
     if not world.from_first(float(rates is not None)):
-        reading = reading_seconds() if world.is_first else 0.0
+        reading = reading_seconds()
         step_seconds = stepper.measured_seconds()
         if world.is_first:
             rates = Rates(
@@ -46,4 +46,4 @@ def plan_training(
             write_json(path, msgspec.to_builtins(rates))
     plan = plan_minutes(settings.minutes or 0.0, rates, settings.validation_steps) if rates else Plan(0, 1)
     plan = limited(plan, most, settings.validation_steps)
-    return Plan(int(world.from_first(plan.steps)), plan.reading_steps)
+    return Plan(int(world.from_first(plan.steps)), int(world.from_first(plan.reading_steps)))

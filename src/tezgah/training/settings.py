@@ -46,6 +46,11 @@ class TrainTable(Settings, frozen=True):
         bool, Meta(description="keep only what enters each block, and compute the rest anew: slower, in less memory")
     ] = False
 
+    sharding: Annotated[
+        Literal["none", "full"],
+        Meta(description="of several processes: each holds the whole model, or an equal part of it and its optimizer"),
+    ] = "none"
+
     optimizer: Annotated[
         Literal["muon", "adamw", "sgd"], Meta(description="muon (hidden matrices; AdamW for the rest), adamw or sgd")
     ] = "muon"

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.profiler import record_function
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from tezgah.errors import Diverged
@@ -24,6 +25,7 @@ from tezgah.training.prefetch import Prefetch
 from tezgah.training.profile import CLIP, DATA
 from tezgah.training.schedule import learning_rate_factor
 from tezgah.training.settings import TrainSettings
+from tezgah.training.sharding import own
 from tezgah.training.spikes import Spikes
 from tezgah.training.world import World, parallel
 
@@ -63,8 +65,8 @@ class Stepper:
         self.skipped = 0  # steps in a row that were left out
         self.spikes = Spikes(settings.spike_deviations)
         self.loss_scale = LossScale() if place.autocast is torch.float16 else None
+        self.loss = parallel(model, world, place, settings.sharding, boundary_id)
         self.optimizer = build_optimizer(model, settings, place.matrix_dtype)
-        self.loss = parallel(model, world, place, boundary_id)
         self.batches = Prefetch(sequences, settings.seed, settings.batch_size, place.device)
 
     def step(self, step: int, steps: int) -> dict[str, Any]:
@@ -141,13 +143,17 @@ class Stepper:
         """Gradients are exchanged in the last pass alone."""
         if isinstance(self.loss, DistributedDataParallel) and not last:
             return self.loss.no_sync()
+        if isinstance(self.loss, FSDPModule):
+            self.loss.set_requires_gradient_sync(last)
         return nullcontext()
 
     @record_function(CLIP)
     def _clip(self) -> float:
         """The gradient's norm; it is scaled down where it exceeds the limit, and by what the loss was scaled up."""
-        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        gradients = [own(parameter.grad) for parameter in self.model.parameters() if parameter.grad is not None]
         norm = float(torch.nn.utils.get_total_norm(gradients)) / self._scale
+        if isinstance(self.loss, FSDPModule):  # that was the norm of this process's rows
+            norm = math.sqrt(self.world.total(norm**2))
         limit = self.settings.gradient_clip
         factor = (limit / norm if 0 < limit < norm else 1.0) / self._scale
         if factor != 1.0:
