@@ -22,7 +22,6 @@ from tezgah.training.place import Place, choose_place
 from tezgah.training.settings import TrainSettings
 
 SETTINGS = msgspec.structs.replace(training.SETTINGS, precision="fp8")
-HERE = Place(torch.device("cpu"), torch.bfloat16, 1, compiled=False, float8=True)
 
 
 def small(width: int = 32) -> CausalLM:

@@ -47,7 +47,7 @@ def multiplying_in_float8(model: nn.Module, emulated: bool = False) -> Iterator[
         yield
     finally:
         for name, module in plain.items():
-            low = model.get_submodule(name)
+            low: Any = model.get_submodule(name)
             module.weight, module.bias, module.training = low.weight, low.bias, low.training
             model.set_submodule(name, module)
 
