@@ -10,6 +10,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from tezgah.errors import InputError
@@ -130,8 +132,8 @@ def begin(world: World, place: Place, timeout: timedelta | None = None) -> bool:
         return True
     # torchrun gives restarted processes the old store, with addresses of the dead (github.com/pytorch/pytorch/issues/
     # 135712). Its count of restarts is one for all on one machine only; docs/scaling-out.md says what to do on several.
-    store, rank, size = next(dist.rendezvous("env://"))
-    fresh = dist.PrefixStore(f"restart {restart}", store)
+    store, rank, size = next(rendezvous("env://"))
+    fresh = PrefixStore(f"restart {restart}", store)
     dist.init_process_group(backend, store=fresh, rank=rank, world_size=size, timeout=timeout)
     return True
 
