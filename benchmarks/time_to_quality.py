@@ -105,7 +105,7 @@ def contestants(arguments: argparse.Namespace, tokens: PythonTokens) -> dict[str
     """Who runs beside tuned nanoGPT, by title."""
     ours = Race("tezgah", tokens.folder, arguments.vocab_size, every=10, threads=arguments.threads)
     line = {title: dataclasses.replace(ours, most=changes["steps"], **changes) for title, changes in PARTS.items()}
-    most = arguments.steps * 3
+    most = arguments.steps * 3 // 2
     peer = dataclasses.replace(ours, steps=arguments.steps, most=most, every=40)
     line["nanoGPT, its default"] = dataclasses.replace(
         peer, name="nanogpt-default", peer=str(arguments.nanogpt), learning_rate=6e-4
