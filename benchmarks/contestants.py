@@ -7,6 +7,7 @@ took. Between two rounds it waits for the next line and costs nothing.
 import dataclasses
 import importlib.util
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -43,6 +44,7 @@ class Rounds:
         if self.steps:
             self.synchronize()
             answer = {"seconds": time.perf_counter() - self.started, "waited": self.waited, "busy": self.busy}
+            answer["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             print(json.dumps(answer), file=self.answers, flush=True)
 
     def _wait(self) -> None:
@@ -147,6 +149,40 @@ def _train_nanogpt(task: Task, rounds: Rounds, bias: bool) -> None:
         loss.item()  # it logs every step
 
 
+def nanochat(task: Task, rounds: Rounds) -> None:
+    """nanochat's model and MuonAdamW.
+
+    As deep and wide; its value embeddings come on top, and cost no FLOPs.
+    """
+    import os
+
+    import torch
+
+    os.environ["NANOCHAT_DTYPE"] = "bfloat16"
+    sys.path.insert(0, task.nanochat)
+    from nanochat.gpt import GPT, GPTConfig  # type: ignore[import-not-found]
+
+    heads = {"n_head": task.n_heads, "n_kv_head": task.n_heads}
+    sizes = {"vocab_size": task.vocab_size, "n_layer": task.n_layers, "n_embd": task.width, **heads}
+    model = GPT(GPTConfig(sequence_len=task.context_length, **sizes))
+    model.init_weights()
+    model.to(task.device)
+    optimizer = model.setup_optimizer()
+    compiled: Any = torch.compile(model, dynamic=False)
+    ids = np.memmap(Path(task.data) / "train.bin", dtype=np.uint16, mode="r")
+    chance = np.random.default_rng(1)
+    while True:
+        rounds.before_step()
+        starts = chance.integers(0, len(ids) - task.context_length - 1, task.batch_size)
+        taken = torch.from_numpy(ids[starts[:, None] + np.arange(task.context_length + 1)].astype(np.int64))
+        taken = taken.to(task.device)  # (batch, time + 1)
+        loss = compiled(taken[:, :-1].contiguous(), taken[:, 1:].contiguous())
+        loss.backward()
+        optimizer.step()
+        model.zero_grad(set_to_none=True)
+        loss.item()  # it logs every step
+
+
 def trainer(task: Task, rounds: Rounds) -> None:
     """`transformers`' Trainer with GPT2LMHeadModel.
 
@@ -217,6 +253,7 @@ CONTESTANTS: dict[str, Callable[[Task, Rounds], None]] = {
     "tezgah-default": tezgah_default,
     "nanogpt": nanogpt,
     "nanogpt-biases": nanogpt_biases,
+    "nanochat": nanochat,
     "trainer": trainer,
 }
 
@@ -225,7 +262,7 @@ def flops_of(name: str, task: Task) -> int:
     """FLOPs per token of a contestant's model, by our formula."""
     from tezgah.models.cost import flops_per_token
 
-    config = config_of(task, "qwen3" if name == "tezgah-default" else "gpt2")
+    config = config_of(task, "qwen3" if name in ("tezgah-default", "nanochat") else "gpt2")
     if name == "nanogpt":
         stack = dataclasses.replace(config.stack, qkv_bias=False, output_bias=False, mlp_bias=False)
         config = dataclasses.replace(config, stack=stack)

@@ -1,24 +1,27 @@
-"""Three times SIGKILL, three times the same command again: are the bits those of an uninterrupted run?
+"""Twenty times SIGKILL, twenty times the same command again: are the bits those of an uninterrupted run?
 
     python benchmarks/resume.py
 
-A recipe runs once undisturbed, and once more in another folder, where it is killed when
-`metrics.jsonl` reaches a quarter, a half and three quarters of the steps. Compared are the weights,
-the optimizer's tensors, and every number in `metrics.jsonl` that no clock has a part in. Exits with
-1 where anything differs.
+A recipe runs once undisturbed, and once more in another folder, where it is killed at random: when
+`metrics.jsonl` reaches a step drawn by lot, and then up to two steps' time later, so that kills fall into
+steps, readings and the writing of checkpoints alike. Compared are the weights, the optimizer's
+tensors, and every number in `metrics.jsonl` that no clock has a part in. Exits with 1 where anything differs.
 """
 
 import argparse
 import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from tempfile import mkdtemp
 from typing import Any
 
@@ -30,7 +33,6 @@ from tezgah.starting import checkpoints
 from tezgah.training.checkpoint import read_state
 
 CLOCKED = ("seconds", "tokens_per_second")
-QUARTERS = (1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Restart:
     killed_after: int  # the last step in metrics.jsonl
     checkpoint: int | None  # the newest one's step
     next_row: int  # the first step that the next start recorded
+    torn: tuple[str, ...] = ()  # what it was writing
 
 
 def uninterrupted(command: Sequence[str]) -> None:
@@ -49,29 +52,42 @@ def uninterrupted(command: Sequence[str]) -> None:
             raise SystemExit(f"{' '.join(command)} ended with {process.returncode}.")
 
 
-def interrupted(command: Sequence[str], run: Path, steps: int) -> list[Restart]:
-    """Run `command`, which trains in `run`, to its end in four starts."""
-    kills = []
-    for quarter in QUARTERS:
-        kill_at_step(command, run, steps * quarter // 4)
-        kills.append((metrics(run), newest_checkpoint(run)))
-        say(f"killed after step {len(kills[-1][0]) - 1:,}; the newest checkpoint is of step {kills[-1][1]}")
+def interrupted(command: Sequence[str], run: Path, steps: int, kills: int, seed: int) -> list[Restart]:
+    """Run `command`, which trains in `run`, to its end, killed `kills` times."""
+    lot, left = random.Random(seed), []
+    for step in sorted(lot.sample(range(1, steps * 9 // 10), kills)):
+        kill_at_step(command, run, max(step, len(metrics(run))), later=2 * lot.random())  # at least a row further
+        left.append((metrics(run), newest_checkpoint(run), torn(run)))
+        rows, checkpoint, writing = left[-1]
+        during = f" while it wrote {', '.join(writing)}" if writing else ""
+        say(f"killed after step {len(rows) - 1:,}{during}; the newest checkpoint is of step {checkpoint}")
     uninterrupted(command)
-    afterwards = [rows for rows, _ in kills[1:]] + [metrics(run)]
+    afterwards = [rows for rows, _, _ in left[1:]] + [metrics(run)]
     return [
-        Restart(len(before) - 1, checkpoint, next_row=first_new_row(before, after))
-        for (before, checkpoint), after in zip(kills, afterwards, strict=True)
+        Restart(len(before) - 1, checkpoint, first_new_row(before, after), writing)
+        for (before, checkpoint, writing), after in zip(left, afterwards, strict=True)
     ]
 
 
-def kill_at_step(command: Sequence[str], run: Path, step: int) -> None:
-    """Run `command` until `metrics.jsonl` has a row of `step`, then end it and its children by SIGKILL."""
+def torn(run: Path) -> tuple[str, ...]:
+    """What a killed process was writing, by the name that it would have had."""
+    return tuple(sorted({path.name[1:].rsplit(".", 2)[0] for path in run.rglob(".*.part")}))
+
+
+def kill_at_step(command: Sequence[str], run: Path, step: int, later: float = 0.0) -> None:
+    """Run `command` until `metrics.jsonl` has a row of `step`, then end it and its children by SIGKILL.
+
+    The kill falls `later` × the time of that step after its row was seen.
+    """
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as process:
         try:
             while len(metrics(run)) <= step:
                 if process.poll() is not None:
                     raise SystemExit(f"{' '.join(command)} ended with {process.returncode} before step {step:,}.")
-                time.sleep(0.02)
+                time.sleep(0.005)
+            if later:
+                seconds = [json.loads(line)["seconds"] for line in metrics(run)[-6:]]
+                time.sleep(later * median(b - a for a, b in pairwise(seconds)))
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -127,7 +143,8 @@ def report(restarts: list[Restart], equal: dict[str, bool]) -> tuple[str, bool]:
     for number, restart in enumerate(restarts, start=1):
         follows = restart.next_row == (0 if restart.checkpoint is None else restart.checkpoint + 1)
         good &= follows
-        went = f"killed after step {restart.killed_after:,}, went on from checkpoint {restart.checkpoint}"
+        during = f" while it wrote {', '.join(restart.torn)}" if restart.torn else ""
+        went = f"killed after step {restart.killed_after:,}{during}, went on from checkpoint {restart.checkpoint}"
         rows.append([f"restart {number}", f"{went} with step {restart.next_row:,}", "yes" if follows else "**no**"])
     rows += [[name, "as in the uninterrupted run", "yes" if value else "**no**"] for name, value in equal.items()]
     return measuring.markdown_table(["what", "how", "holds"], rows), good
@@ -137,14 +154,15 @@ def main() -> None:
     arguments = parser().parse_args()
     begun = measuring.conditions()
     folder = arguments.folder or Path(mkdtemp(prefix="tezgah-resume-"))
-    checkpoint_steps = arguments.checkpoint_steps or max(1, arguments.steps // 13)  # no quarter is a multiple
-    flags = {
+    checkpoint_steps = arguments.checkpoint_steps or max(1, arguments.steps // 40)
+    flags: dict[str, Any] = {
         "train.steps": arguments.steps,
         "train.checkpoint_steps": checkpoint_steps,
         "train.threads": arguments.threads,
         "train.precision": "bf16",
         "train.compile": str(arguments.compile).lower(),
     }
+    flags |= dict(each.split("=", 1) for each in arguments.set)
     words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "tezgah", "run", str(arguments.recipe), *words, "--run"]
     whole, killed = folder / "uninterrupted", folder / "killed"
@@ -154,12 +172,13 @@ def main() -> None:
     say(f"the uninterrupted run, in {whole}")
     uninterrupted([*command, str(whole)])
     say(f"the run that is killed, in {killed}")
-    restarts = interrupted([*command, str(killed)], killed, arguments.steps)
+    restarts = interrupted([*command, str(killed)], killed, arguments.steps, arguments.kills, arguments.seed)
     equal = compare(whole, killed)
     table, good = report(restarts, equal)
     how = f"bf16, {'compiled' if arguments.compile else 'uncompiled'}, {arguments.threads} threads"
     title = (
-        f"Three kills: {arguments.recipe.name}, {arguments.steps:,} steps, a checkpoint every {checkpoint_steps}; {how}"
+        f"{arguments.kills} kills: {arguments.recipe.name}, {arguments.steps:,} steps, "
+        f"a checkpoint every {checkpoint_steps}; {', '.join([how, *arguments.set])}"
     )
     result = {"flags": flags, "restarts": [asdict(restart) for restart in restarts], "equal": equal, "holds": good}
     measuring.write_results(arguments.results, "resume", title, table, result, begun)
@@ -173,7 +192,10 @@ def parser() -> argparse.ArgumentParser:
     recipe = measuring.REPOSITORY / "recipes" / "stdlib-code.toml"
     made.add_argument("--recipe", type=Path, default=recipe, help="what is run")
     made.add_argument("--steps", type=int, default=400, help="steps of training")
-    made.add_argument("--checkpoint-steps", type=int, default=0, help="steps between checkpoints; 0 is a thirteenth")
+    made.add_argument("--checkpoint-steps", type=int, default=0, help="steps between checkpoints; 0 is a fortieth")
+    made.add_argument("--kills", type=int, default=20, help="how often it is killed")
+    made.add_argument("--seed", type=int, default=1, help="of the lot that says when")
+    made.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="fields of the recipe, told anew")
     made.add_argument("--threads", type=int, default=2, help="CPU threads")
     made.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="torch.compile")
     made.add_argument("--folder", type=Path, help="where both runs are kept; without it a temporary folder")

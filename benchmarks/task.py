@@ -15,6 +15,7 @@ class Task:
 
     data: str = ""  # the folder that `write_data` filled
     nanogpt: str = ""  # a checkout of nanoGPT
+    nanochat: str = ""  # a checkout of nanochat
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = 2
     compiled: bool = True
@@ -46,7 +47,7 @@ def config_of(task: Task, shape: Literal["gpt2", "qwen3"]) -> CausalConfig:
     return build_config(settings, task.vocab_size)
 
 
-def write_data(folder: Path, vocab_size: int, documents: int, length: int = 1023) -> None:
+def write_data(folder: Path, vocab_size: int, documents: int, length: int = 1023, shard_tokens: int = 1 << 60) -> None:
     """Random ids, documents of `length`: as a tokens folder of ours, and as the train.bin that nanoGPT reads."""
     from tezgah.tokens.build import ShardWriter
     from tezgah.tokens.index import FORMAT, SplitIndex, TokensIndex, dtype_of, write_index
@@ -55,8 +56,8 @@ def write_data(folder: Path, vocab_size: int, documents: int, length: int = 1023
     ids[:, 0] = 0  # the separator
     stream = np.append(ids.reshape(-1), 0)
     tokens = folder / "tokens"
-    tokens.mkdir()
-    shards = ShardWriter(tokens, "train", dtype_of(vocab_size), shard_tokens=len(stream))
+    tokens.mkdir(parents=True)
+    shards = ShardWriter(tokens, "train", dtype_of(vocab_size), shard_tokens)
     shards.append(stream)
     shards.close()
     np.save(tokens / "train-offsets.npy", np.arange(documents + 1) * (length + 1))

@@ -42,7 +42,7 @@ class Contestant:
     def __init__(self, name: str, task: Task) -> None:
         self.name, self.task = name, task
         self.process = Companion(name, [contestants.__file__, name, json.dumps(dataclasses.asdict(task))])
-        self.waited = self.busy = 0.0
+        self.waited = self.busy = self.peak = 0.0
         self.run(WARMUP_STEPS)
         self.waited = self.busy = 0.0
 
@@ -51,6 +51,7 @@ class Contestant:
         answer = self.process.ask(steps)
         self.waited += answer["waited"]
         self.busy += answer["busy"]
+        self.peak = answer["peak"]  # bytes
         return float(steps * self.task.batch_tokens / answer["seconds"])
 
 
@@ -121,6 +122,7 @@ def main() -> None:
         task = Task(
             data=data,
             nanogpt=str(arguments.nanogpt or ""),
+            nanochat=str(arguments.nanochat or ""),
             device="cuda" if place.device.type == "cuda" else "cpu",
             threads=place.threads,
             compiled=arguments.compile,
@@ -130,23 +132,29 @@ def main() -> None:
         measured = measure(present(arguments), task, place, arguments.rounds, steps)
     table, summary = summarize(measured)
     settings = dataclasses.asdict(task) | {"steps": steps, "rounds": arguments.rounds}
-    del settings["data"], settings["nanogpt"]
+    del settings["data"], settings["nanogpt"], settings["nanochat"]
     peers: dict[str, Any] = {"transformers": metadata.version("transformers")} if "trainer" in summary else {}
-    if arguments.nanogpt:
-        peers["nanogpt"] = git_state(arguments.nanogpt)
+    for peer in ("nanogpt", "nanochat"):
+        if folder := getattr(arguments, peer):
+            peers[peer] = git_state(folder)
     result = {"task": settings, "peers": peers, "summary": summary, **measured}
     size = f"{task.n_layers} × {task.width}, context {task.context_length}, batch {task.batch_size}"
     how = f"bf16, {'compiled' if task.compiled else 'uncompiled'}, {task.threads} threads"
     title = f"The training step on {place.environment()['device']}: {size}, vocabulary {task.vocab_size:,}; {how}"
-    measuring.write_results(arguments.results, f"training_step-{task.device}", title, table, result, begun)
+    measuring.write_results(
+        arguments.results, f"training_step-{arguments.name or task.device}", title, table, result, begun
+    )
 
 
 def present(arguments: argparse.Namespace) -> list[str]:
     """The contestants asked for that can be had here; says which cannot."""
-    names: list[str] = arguments.contestants
+    names: list[str] = list(arguments.contestants)
     if not arguments.nanogpt and any("nanogpt" in name for name in names):
         say("without nanoGPT: give its checkout with --nanogpt")
         names = [name for name in names if "nanogpt" not in name]
+    if not arguments.nanochat and "nanochat" in names:
+        say("without nanochat: give its checkout with --nanochat")
+        names.remove("nanochat")
     if "trainer" in names and importlib.util.find_spec("transformers") is None:
         say("without transformers' Trainer: it is not installed")
         names = [name for name in names if name != "trainer"]
@@ -158,6 +166,8 @@ def parser() -> argparse.ArgumentParser:
     description = (__doc__ or "").split("\n")[0]
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     made.add_argument("--nanogpt", type=Path, help="a checkout of nanoGPT; skipped without it")
+    made.add_argument("--nanochat", type=Path, help="a checkout of nanochat; skipped without it")
+    made.add_argument("--name", help="of the results, after training_step-; the device's where it is not given")
     names = ", ".join(CONTESTANTS)
     made.add_argument(
         "--contestants", nargs="+", metavar="NAME", choices=CONTESTANTS, default=list(CONTESTANTS), help=f"of {names}"

@@ -20,6 +20,8 @@ import parity
 import pyarrow.parquet as pq
 import pytest
 import resume
+import shards
+import stream_mode
 import task
 import tokenizer_encoding
 import tokenizer_training
@@ -69,7 +71,11 @@ def _known_matrix_rate() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    "module", [training_step, resume, checkpoint_pause, demo, two_sizes, parity, tokenizer_training, tokenizer_encoding]
+    "module",
+    [
+        *(training_step, resume, checkpoint_pause, demo, two_sizes, parity),
+        *(tokenizer_training, tokenizer_encoding, stream_mode, shards),
+    ],
 )
 def test_every_script_says_how_it_is_used(module: ModuleType) -> None:
     assert "--results" in module.parser().format_help()
@@ -154,9 +160,11 @@ while step < 40:
 def test_kills_and_restarts_are_seen_for_what_they_are(tmp_path: Path, kind: str) -> None:
     command = [sys.executable, "-c", TRAINING]
     resume.uninterrupted([*command, str(tmp_path / "whole"), kind])
-    restarts = resume.interrupted([*command, str(tmp_path / "killed"), kind], tmp_path / "killed", steps=40)
-    assert [each.killed_after // 10 * 10 for each in restarts] == [each.checkpoint for each in restarts]
-    assert [each.next_row - 1 for each in restarts] == [each.checkpoint for each in restarts]
+    killed = tmp_path / "killed"
+    restarts = resume.interrupted([*command, str(killed), kind], killed, steps=40, kills=3, seed=2)
+    assert len(restarts) == 3
+    assert [each.killed_after // 10 * 10 or None for each in restarts] == [each.checkpoint for each in restarts]
+    assert [each.next_row - 1 for each in restarts] == [each.checkpoint or -1 for each in restarts]
     equal = resume.compare(tmp_path / "whole", tmp_path / "killed")
     assert [name for name, value in equal.items() if not value] == ([] if kind == "honest" else ["every step's loss"])
     assert resume.report(restarts, equal)[1] == (kind == "honest")
@@ -328,6 +336,38 @@ def test_encoders_are_set_beside_each_other_and_their_ids_compared(
     assert bare["differing"] == {"tiktoken": 0, "tokenizers": 0, "documents": 521}
     tokens = {each["rounds"][name][0]["tokens"] for each in (bare, whole) for name in tokenizer_encoding.CONTESTANTS}
     assert len(tokens) == 1
+
+
+def test_shards_are_measured_beside_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = ["--rounds", "2", "--batches", "2", "--steps", "1", "--threads", "1"]
+    folders = ["--folder", str(tmp_path / "ids"), "--results", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["shards.py", "--shards", "1", "40", *sizes, *folders])
+    shards.main()
+    one, many = json.loads((tmp_path / "shards.json").read_text())["results"]
+    assert (one["shards"], one["shard_bytes"]) == (1, 128 + 2 * 40 * 448)
+    assert (many["shards"], many["shard_bytes"]) == (40, 1024)
+    assert len(one["drawn"]) == len(many["trained"]) == 2
+    assert all(speed > 0 for each in (one, many) for speed in (*each["drawn"], *each["trained"], *each["open_seconds"]))
+
+
+def test_a_stream_is_measured_and_set_beside_the_same_corpus_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"def area_{number}(a, b):\n    return a * {number}\n" * 40 for number in range(300)]
+    monkeypatch.setattr(stream_mode, "python_code", lambda: texts)
+    monkeypatch.setattr(stream_mode, "VOCAB_SIZE", 300)
+    source, run = tmp_path / "1.jsonl.gz", tmp_path / "run"
+    stream_mode.make_source(source, 100_000)
+    found = stream_mode.draw(source, run, 64)
+    assert found["sequences"] * 64 <= found["tokens"] + 64 * stream_mode.BATCH
+    assert found["peak_bytes"] > 0
+    resumed = stream_mode.resume(source, run, 64)
+    result = stream_mode.compare(source, run, 64)
+    assert (result["sequences"], result["different"], result["is_as_long"]) == (found["sequences"], 0, True)
+    assert stream_mode.compared(result).startswith(f"{found['sequences']:,}, all the same")
+    assert stream_mode.compared({**result, "different": 3}).endswith("differ")
+    row = {"source_bytes": source.stat().st_size, **found, "resume": resumed, "compare": result}
+    assert "all the same" in stream_mode.table([row])
 
 
 def test_results_name_the_machine_the_versions_and_the_commit(tmp_path: Path) -> None:

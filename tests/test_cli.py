@@ -46,7 +46,7 @@ def test_help_of_run_lists_every_field_with_its_description_and_default() -> Non
     for field in recipe_fields().values():
         assert f"--{field.key} " in text
         assert field.description in text
-    assert "sequences per optimizer step, over all processes [8]" in text
+    assert "batches of each split in a reading's losses [8]" in text
     assert text.index("[corpus]") < text.index("[tokenizer]") < text.index("[train]") < text.index("[evaluate]")
 
 

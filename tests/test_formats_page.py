@@ -18,6 +18,7 @@ from tezgah.tokenizer.count import LONGEST_WORD
 from tezgah.tokenizer.encode import LONGEST_WORD as LONGEST_ENCODED_WORD
 from tezgah.tokenizer.measure import Measures
 from tezgah.tokens.index import SplitIndex, TokensIndex
+from tezgah.tokens.mixture import SharesRecord, SourceShare
 from tezgah.tokens.progress import Mark, State
 from tezgah.training.budget import Rates
 from tezgah.training.checkpoint import TrainingState
@@ -28,6 +29,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="u
 WRITTEN: list[Any] = [
     *(reading.CorpusSummary, reading.Amount, reading.Dropped, Measures, TokensIndex, SplitIndex),
     *(Stamp, Training, TrainingState, PartIndex, PartTensor, Rates, Row, Sample, Evaluation, State, Mark),
+    *(SharesRecord, SourceShare),
     *(record.SweepRecord, record.PointRecord, record.Edge),
 ]
 
@@ -48,6 +50,7 @@ def test_the_format_numbers_are_those_of_the_code() -> None:
     assert [f"## {titles[stage]}, format {FORMATS[stage]}\n" in PAGE for stage in titles] == [True] * len(titles)
     assert f"### `words.parquet`, format {counts.FORMAT}\n" in PAGE
     assert f"### `checkpoints/stream.json`, format {State.__struct_defaults__[0]}\n" in PAGE
+    assert f"### `checkpoints/sources.json`, format {SharesRecord.__struct_defaults__[0]}\n" in PAGE
     assert f"### `sweep.json`, format {record.FORMAT}\n" in PAGE
     assert f"`state.json`, format {TrainingState.__struct_defaults__[0]};" in PAGE
     assert f"`part-00000-of-00002.json`, format {PartIndex.__struct_defaults__[0]}:" in PAGE

@@ -97,12 +97,22 @@ def test_a_holder_on_another_machine_is_believed_while_its_heart_beats(tmp_path)
     assert json.loads((tmp_path / ".lock").read_text()) == {"host": "elsewhere", "process": 7}  # untouched
 
 
-def test_a_silent_holder_on_another_machine_is_taken_over_and_it_is_said(tmp_path, capsys):
-    leave_lock(tmp_path, "elsewhere", 7, silent=lock.SILENT_SECONDS + 30)
+@pytest.mark.parametrize("silent", [lock.SILENT_SECONDS + 30, 3.2e8, -3.2e8])  # a clock was set: ten years
+def test_a_silent_holder_on_another_machine_is_taken_over_and_it_is_said(tmp_path, monkeypatch, capsys, silent):
+    monkeypatch.setattr(lock, "LISTENING_SECONDS", 0.0)
+    leave_lock(tmp_path, "elsewhere", 7, silent)
     with locked(tmp_path):
         assert json.loads((tmp_path / ".lock").read_text()) == {"host": HOST, "process": os.getpid()}
     assert "process 7 on elsewhere ended" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("silent", [3.2e8, -3.2e8])
+def test_a_holder_whose_clock_was_set_is_believed_when_its_heart_beats_again(tmp_path, monkeypatch, silent):
+    leave_lock(tmp_path, "elsewhere", 7, silent)
+    monkeypatch.setattr(time, "sleep", lambda seconds: os.utime(tmp_path / ".lock"))
+    with pytest.raises(InputError, match="process 7 on elsewhere"), locked(tmp_path):
+        pass
 
 
 def test_on_a_disk_without_flock_a_live_process_of_this_machine_is_believed(tmp_path, monkeypatch):

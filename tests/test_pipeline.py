@@ -158,7 +158,8 @@ OTHER: dict[str, Any] = {
 OTHER |= {"tokens.mode": "stream", "tokens.documents": "separate"}
 OTHER |= {"model.shape": "gpt2", "model.size": "tiny", "model.tied": True, "train.optimizer": "adamw"}
 OTHER |= {"train.schedule": "cosine", "train.device": "cpu", "train.precision": "fp32", "train.on_divergence": "skip"}
-OTHER |= {"train.trackers": ["wandb"]}
+OTHER |= {"train.trackers": ["wandb"], "train.start": "pairs", "corpus.temperature": 2.0}
+REDONE |= {"corpus.weights": ["train"], "corpus.temperature": ["train"]}
 OTHER |= {"corpus.include": ["*.txt"], "corpus.keep_columns": ["x"], "corpus.split_key": "x", "corpus.text_column": "x"}
 
 
@@ -168,6 +169,8 @@ def test_a_changed_field_redoes_what_depends_on_it_and_nothing_before(bench: Ben
     changed: Any = OTHER.get(key, not field.default if field.takes(bool) else ["x"] if field.takes(tuple) else 0.25)
     if key not in OTHER and field.takes(int):
         changed = 7
+    if key == "corpus.weights":
+        changed = {str(bench.source): 2.0}
     before = stamps(make_recipe(bench.tables))
     after = stamps(make_recipe(bench.tables, {key: changed}))
     redone = [stage for stage in before if before[stage] != after[stage]]

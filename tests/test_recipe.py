@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from tezgah.errors import InputError
 from tezgah.fields import Field, fields_of, parse
 from tezgah.recipe import (
-    BESIDE_FROM,
-    BUDGETS,
     dump_recipe,
     filled,
     load_recipe,
@@ -21,6 +19,7 @@ from tezgah.recipe import (
     recipe_fields,
     recipe_tables,
 )
+from tezgah.recipe_checks import BESIDE_FROM, BUDGETS
 from tezgah.settings import Settings
 from tezgah.starter import CHOSEN, starter, write_starter
 
@@ -53,6 +52,9 @@ def values_of(field: Field) -> st.SearchStrategy[Any]:
         elif kind.plain is tuple:
             item = st.sampled_from(kind.items) if kind.items else TEXT
             strategies.append(st.lists(item, max_size=3).map(tuple))
+        elif kind.plain is dict:
+            numbers = st.floats(0, exclude_min=True, allow_infinity=False)
+            strategies.append(st.dictionaries(st.text("ab/. ", min_size=1), numbers, max_size=3))
         else:
             strategies.append(TEXT)
     return st.one_of(strategies)
@@ -73,9 +75,19 @@ def recipes(draw: st.DrawFn) -> Any:
     train = tables["train"]
     if budget.name == "steps" and train.get("batch_size") == "auto":
         del train["batch_size"]  # there is no telling it from steps
+    shares(tables.get("corpus", {}))
     if budget.name == "epochs" or train.get("max_epochs") or tables.get("corpus", {}).get("split") == "position":
         tables.get("tokens", {}).pop("mode", None)  # a stream takes neither
     return make_recipe(tables)
+
+
+def shares(corpus: dict[str, Any]) -> None:
+    """Leave out a temperature beside weights, and sources whose weights they are not."""
+    if corpus.pop("weights", None) is not None:
+        given = corpus.get("source", "stdlib")
+        corpus["weights"] = dict.fromkeys((given,) if isinstance(given, str) else given, 2.5)
+        corpus.pop("temperature", None)
+    corpus["keep_columns"] = tuple(each for each in corpus.get("keep_columns", ()) if each != "source")
 
 
 @given(recipes())
@@ -94,6 +106,8 @@ def test_every_value_can_be_given_as_a_flag(data: st.DataObject) -> None:
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if isinstance(value, tuple):
         text = "[" + ", ".join(toml_string(part) for part in value) + "]"
+    elif isinstance(value, dict):
+        text = "{" + ", ".join(f"{toml_string(name)} = {number!r}" for name, number in value.items()) + "}"
     elif isinstance(value, str) and text.startswith("["):
         return  # a text that looks like a list is read as one
     assert parse(field, text, "--flag") == value
@@ -178,6 +192,13 @@ REFUSED = {
         '[train] max_epochs = 2.0: with [tokens] mode = "stream" the sequences of an epoch are counted only while it '
         "is read. Leave it out."
     ),
+    '[model]\ntied = true\n[train]\nsteps = 2\nstart = "pairs"': (
+        '[train] start = "pairs" needs a head of its own and no learned positions. Set [model] shape = "qwen3" or '
+        '"llama", without tied = true, or leave start out.'
+    ),
+    '[model]\nfrom = "a"\n[train]\nsteps = 2\nstart = "pairs"': (
+        '[train] start = "pairs" would overwrite the weights of [model] from. Leave one of them out.'
+    ),
     '[model]\nfrom = "a"\nsize = "auto"\n[train]\nminutes = 1': "[model] size: comes from the folder a. Leave it out.",
 }
 
@@ -220,6 +241,10 @@ FLAGS: dict[tuple[str, str], Any] = {
     ("train.sample_prompts", "['def f(', 'class']"): ("def f(", "class"),
     ("train.trackers", "tensorboard, trackio"): ("tensorboard", "trackio"),
     ("model.n_layers", "none"): None,
+    ("corpus.weights", "stdlib=3"): {"stdlib": 3.0},
+    ("corpus.weights", "{stdlib = 3e-1}"): {"stdlib": 0.3},
+    ("corpus.weights", "none"): None,
+    ("corpus.temperature", "5"): 5.0,
 }
 
 
@@ -297,6 +322,55 @@ def test_what_is_left_open_is_filled_and_what_is_stated_stays() -> None:
     assert (full.train.learning_rate, full.train.weight_decay) == (1e-3, 0.5)
     assert open_fields(full) == {"train.max_epochs", "train.muon_learning_rate"}
     assert filled(full, {"model.n_layers": 9, "train.batch_size": 9}) == full
+
+
+SHARES = {
+    "weights = {a = 1, b = 0}": 'weights: "b" = 0.0 must be above 0. To do without it, take it out of the sources.',
+    "weights = {a = 1, b = -2.5}": 'weights: "b" = -2.5 must be above 0. To do without it, take it out of the sources.',
+    "weights = {a = 1, bb = 2}": 'weights: "bb" is no source. Did you mean b? The sources are "a", "b".',
+    "weights = {a = 1}": 'weights: "b" has no weight. Give it one, or take it out of the sources.',
+    "weights = {a = 1, b = 1}\ntemperature = 2": "weights and temperature = 2.0 say two things. Keep one of them.",
+    'weights = {a = 1, b = "2"}': "weights must be numbers by name, as in {code = 0.7, prose = 0.3}, not "
+    '{a = 1, b = "2"}.',
+    "weights = {a = 1, b = inf}": "weights must be numbers by name, as in {code = 0.7, prose = 0.3}, not "
+    "{a = 1, b = inf}.",
+    "weights = 3": "weights must be numbers by name, as in {code = 0.7, prose = 0.3}, not 3.",
+    "temperature = 0.5": "temperature must be a number, 1 or more, not 0.5.",
+    "temperature = 0": "temperature must be a number, 1 or more, not 0.",
+    "temperature = inf": "temperature must be a number, 1 or more, not inf.",
+}
+
+
+@pytest.mark.parametrize("given", SHARES)
+def test_shares_of_sources_that_cannot_be_are_refused(given: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(f'[corpus]\nsource = ["a", "b"]\n{given}\n[train]\nsteps = 1\n')
+    with pytest.raises(InputError) as refusal:
+        load_recipe(path)
+    assert str(refusal.value) == f"{path}: [corpus] {SHARES[given]}"
+
+
+def test_shares_given_as_a_flag_replace_the_recipes() -> None:
+    weighted = {"corpus": {"source": ["a", "b"], "weights": {"a": 1, "b": 3}}, "train": {"steps": 1}}
+    told = make_recipe(weighted, {"corpus.temperature": "2"}).corpus
+    assert (told.weights, told.temperature) == (None, 2.0)
+    heated = {**weighted, "corpus": {"source": ["a", "b"], "temperature": 2}}
+    told = make_recipe(heated, {"corpus.weights": "a=1,b=1"}).corpus
+    assert (told.weights, told.temperature) == ({"a": 1.0, "b": 1.0}, None)
+    assert make_recipe(weighted, {"corpus.weights": "none"}).corpus.weights is None
+    with pytest.raises(InputError, match=r"--corpus.weights must be numbers by name, .* not \"7,3\"\."):
+        make_recipe(weighted, {"corpus.weights": "7,3"})
+
+
+def test_a_stream_is_not_mixed_by_a_column() -> None:
+    tables = {
+        "corpus": {"source": "a", "keep_columns": ["source"], "temperature": 2.0},
+        "tokens": {"mode": "stream"},
+        "train": {"steps": 1},
+    }
+    with pytest.raises(InputError, match=r'\[corpus\] keep_columns has "source": with \[tokens\] mode = "stream"'):
+        make_recipe(tables)
+    assert make_recipe({**tables, "tokens": {}}).corpus.temperature == 2
 
 
 def test_every_field_of_every_table_has_a_description() -> None:

@@ -14,7 +14,8 @@ import msgspec
 from tezgah.errors import InputError
 from tezgah.fields import shown
 from tezgah.files import check_format, read_json, write_json, write_text
-from tezgah.recipe import BUDGETS, Recipe, by_key, dump_tables, filled, open_fields, recipe_fields, recipe_tables
+from tezgah.recipe import Recipe, by_key, dump_tables, filled, open_fields, recipe_fields, recipe_tables
+from tezgah.recipe_checks import BUDGETS
 from tezgah.stages import FORMATS, Stamp, evaluation_fingerprint, matters_to_training, stamps
 
 # What a training leaves in its run folder. Its record stands in the last two, so these move last.

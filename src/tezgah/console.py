@@ -150,7 +150,7 @@ class _Lines:
             self.line_at, self.done_at_line = now, self.done
 
     def end(self) -> None:
-        seconds = monotonic() - self.began
+        seconds = max(0.0, monotonic() - self.began)
         rate = (self.done - self.done_before) / seconds if seconds > 0 else None
         self._say(f"{standing(self.done, self.total, self.unit, rate)}, took {duration(seconds)}")
 

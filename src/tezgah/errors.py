@@ -10,13 +10,16 @@ class InputError(Exception):
 
 
 class Diverged(InputError):
-    """A training whose loss or gradient is no number any more: with the same settings it would be again."""
+    """A training whose loss or gradient is no number any more, or a spike: with the same settings it would be again."""
 
-    def __init__(self, step: int, loss: float, norm: float) -> None:
-        super().__init__(
-            f"[train] the loss is {loss} and the gradient's norm {norm} at step {step:,}: training has diverged. "
-            f"Lower learning_rate (and muon_learning_rate); checkpoints up to here are whole."
-        )
+    def __init__(self, step: int, loss: float, norm: float, is_spike: bool = False) -> None:
+        lower = "Lower learning_rate (and muon_learning_rate)"
+        if is_spike:
+            found = f"the loss is {loss:.4g} and the gradient's norm {norm:.4g} at step {step:,}, a spike"
+            mend = f'Go on with on_divergence = "skip", or with spike_deviations = 0. Or begin anew: {lower.lower()}'
+        else:
+            found, mend = f"the loss is {loss} and the gradient's norm {norm} at step {step:,}", lower
+        super().__init__(f"[train] {found}: training has diverged. {mend}; checkpoints up to here are whole.")
         self.step, self.loss, self.norm = step, loss, norm
 
 

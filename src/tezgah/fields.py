@@ -6,6 +6,7 @@ everything that reads or writes them does so through here.
 
 import difflib
 import math
+import re
 import tomllib
 import types
 from collections.abc import Iterable
@@ -23,7 +24,7 @@ from tezgah.settings import Settings
 class Kind:
     """One plain type that a field takes, and its limits."""
 
-    plain: type  # bool, int, float, str or tuple
+    plain: type  # bool, int, float, str, tuple or dict
     choices: tuple[str, ...] = ()
     items: tuple[str, ...] = ()  # what each text of a list is one of
     above: float | None = None
@@ -39,6 +40,7 @@ class Kind:
         if self.items:
             return f"a list of {_either(self.items)}"
         name = {bool: "true or false", int: "a whole number", float: "a number", tuple: "a list of texts", str: "text"}
+        name[dict] = "numbers by name, as in {code = 0.7, prose = 0.3}"
         if self.least is not None and self.most is not None:
             return f"{name[self.plain]} from {self.least} to {self.most}"
         if self.least is not None and self.below is not None:
@@ -52,7 +54,7 @@ class Kind:
     @property
     def placeholder(self) -> str:
         """What it takes, as the short word a help line shows after a flag."""
-        names = {bool: "true|false", int: "INTEGER", float: "NUMBER", tuple: "LIST", str: "TEXT"}
+        names = {bool: "true|false", int: "INTEGER", float: "NUMBER", tuple: "LIST", str: "TEXT", dict: "NAME=NUMBER,…"}
         return "|".join(self.choices) or names[self.plain]
 
 
@@ -124,6 +126,8 @@ def parse(field: Field, text: str, where: str) -> Any:
     """The value of a flag's text, read as the field's type; lists as TOML or JSON, or comma separated."""
     if field.default is None and text.lower() in ("none", "null"):
         return None
+    if field.takes(dict):
+        return check(field, _numbers_by_name(text), where)
     if field.takes(tuple) and text.startswith("["):
         try:
             return check(field, tomllib.loads(f"value = {text}")["value"], where)
@@ -153,18 +157,26 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 def shown(value: Any) -> str:
     """A value as a recipe would write it, short enough for one line.
 
-    >>> print(shown(True), shown("muon"), shown(("a", "b")), shown(None), shown(0.003))
-    true "muon" ["a", "b"] unset 0.003
+    >>> print(shown(True), shown("muon"), shown(("a", "b")), shown(None), shown(0.003), shown({"a": 7, "b.txt": 3.0}))
+    true "muon" ["a", "b"] unset 0.003 {a = 7, "b.txt" = 3.0}
     """
     if value is None:
         return "unset"
     if isinstance(value, list | tuple):
         text = "[" + ", ".join(shown(item) for item in value) + "]"
+    elif isinstance(value, dict):
+        pairs = (f"{_key(str(name))} = {shown(item)}" for name, item in value.items())
+        text = "{" + ", ".join(pairs) + "}"
     elif isinstance(value, float):
         text = repr(value)
     else:
         text = msgspec.json.encode(value, enc_hook=str).decode()
     return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _key(name: str) -> str:
+    """A key as TOML has it."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else shown(name)
 
 
 def _either(words: tuple[str, ...]) -> str:
@@ -182,8 +194,27 @@ def _number(text: str, whole: bool) -> int | float | str:
     return text
 
 
+def _numbers_by_name(text: str) -> Any:
+    """`a=1,b=2`, or a table in braces as TOML has it; the text itself where it is neither.
+
+    >>> _numbers_by_name("code=7,texts/a.txt=3e0"), _numbers_by_name('{"a,b" = 1}'), _numbers_by_name("7,3")
+    ({'code': 7, 'texts/a.txt': 3.0}, {'a,b': 1}, '7,3')
+    """
+    if text.startswith("{"):
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            return text
+    pairs = [part.rpartition("=") for part in text.split(",") if part.strip()]
+    if not all(equals for _, equals, _ in pairs):
+        return text
+    return {name.strip(): _number(number.strip(), whole=False) for name, _, number in pairs}
+
+
 def _is_finite(value: Any) -> bool:
     """Neither NaN nor infinite, and a whole number within 64 bits, as TOML has it."""
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
     if isinstance(value, float):
         return math.isfinite(value)
     return not isinstance(value, int) or abs(value) < 2**63

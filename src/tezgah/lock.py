@@ -3,6 +3,7 @@
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from tezgah.files import beside, is_running, remove_all_leftovers, writing_to
 
 HEARTBEAT_SECONDS = 10.0
 SILENT_SECONDS = 120.0  # network disks show a file's time up to 60 s late
+LISTENING_SECONDS = 15.0  # to one that seems silent: more than a heartbeat
 
 
 class _Holder(msgspec.Struct, frozen=True):
@@ -91,9 +93,13 @@ def _is_held_elsewhere(holder: _Holder, path: Path, taken: bool | None) -> bool:
     with writing_to(path.parent):
         probe.touch()  # gives the time by the clock that stamps the heartbeats
     try:
-        return probe.stat().st_mtime - path.stat().st_mtime < SILENT_SECONDS
+        seen = path.stat().st_mtime
+        if abs(probe.stat().st_mtime - seen) < SILENT_SECONDS:
+            return True
     finally:
         probe.unlink(missing_ok=True)
+    time.sleep(LISTENING_SECONDS)  # that clock may have been set ahead, or back, since the last heartbeat
+    return path.stat().st_mtime != seen
 
 
 def _read_holder(descriptor: int) -> _Holder | None:

@@ -18,15 +18,14 @@ from tezgah.evaluation.settings import EvaluateSettings
 from tezgah.fields import Field, check, fields_of, parse, suggestion
 from tezgah.models.settings import ModelSettings
 from tezgah.models.sizing import AUTO, SHAPING, is_chosen
+from tezgah.recipe_checks import BESIDE_FROM, BUDGETS, SHARES, check_together
 from tezgah.settings import Settings
 from tezgah.tokenizer.settings import TokenizerSettings
 from tezgah.tokens.settings import TokensSettings
 from tezgah.training.settings import TrainTable
 
-BUDGETS = ("steps", "tokens", "epochs", "minutes", "flops")
 RULED = ("max_epochs", "learning_rate", "muon_learning_rate", "weight_decay")  # of [train]; left open, rules tell them
 CHOSEN_SHAPE = ("n_layers", "width", "n_heads")  # of [model], where size = "auto"
-BESIDE_FROM = ("from", "context_length")  # of [model]; all else comes from the folder
 
 
 class Recipe(Settings, frozen=True):
@@ -51,7 +50,7 @@ def recipe_fields() -> dict[str, Field]:
 def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe file; `overrides` are fields by key, as values or as the text of a flag.
 
-    A budget among the overrides replaces the file's.
+    A budget among the overrides replaces the file's, and so do weights or a temperature of the sources.
     """
     return make_recipe(_read(path), overrides, name=str(path))
 
@@ -68,15 +67,14 @@ def make_recipe(tables: Mapping[str, Any], overrides: Mapping[str, Any] | None =
         for budget in BUDGETS:
             values["train"].pop(budget, None)
     _let_give_way(values["model"], chosen)
+    if any(chosen.get(f"corpus.{each}") is not None for each in SHARES):
+        for each in SHARES:
+            values["corpus"].pop(each, None)
     for key, value in chosen.items():
         table, field = key.split(".")
         values[table][field] = value
-    _check_budget({budget: values["train"].get(budget) for budget in BUDGETS}, name)
-    _check_choice(values, name)
-    if values["tokens"].get("mode") == "stream":
-        _check_stream(values, name)
+    check_together(values, name)
     if values["model"].get("from"):
-        _check_start(values["model"], values["tokenizer"], name)
         values["model"].setdefault("context_length", None)  # the folder's
     return msgspec.convert(values, Recipe)
 
@@ -218,15 +216,6 @@ def _checked_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return chosen
 
 
-def _check_budget(budgets: dict[str, Any], name: str) -> None:
-    given = {budget: value for budget, value in budgets.items() if value is not None}
-    if len(given) > 1:
-        listed = " and ".join(f"{budget} = {value}" for budget, value in given.items())
-        raise InputError(f"{name}: [train] {listed} are {len(given)} budgets at once. Keep one of them.")
-    if not given:
-        raise InputError(f"{name}: [train] has no budget. Set one of {', '.join(BUDGETS)}.")
-
-
 def _let_give_way(model: dict[str, Any], overrides: Mapping[str, Any]) -> None:
     """Of a file's `[model]`, drop a size that is to be chosen where the overrides state numbers, and the other way."""
     stated = [name for name in SHAPING if overrides.get(f"model.{name}") is not None]
@@ -235,61 +224,6 @@ def _let_give_way(model: dict[str, Any], overrides: Mapping[str, Any]) -> None:
     if is_chosen(overrides.get("model.size") or ""):
         for name in SHAPING:
             model.pop(name, None)
-
-
-def _check_choice(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
-    """Refuse what leaves nothing to choose from: a chosen size beside its numbers, a budget that does not tell it."""
-    model, train = values["model"], values["train"]
-    size = model.get("size", "")
-    if is_chosen(size) and (stated := [field for field in SHAPING if model.get(field) is not None]):
-        raise InputError(
-            f'{name}: [model] size = "{size}" chooses {", ".join(stated)}. Leave out the size, or the numbers.'
-        )
-    if train.get("max_epochs") and values["tokens"].get("mode") == "stream":
-        raise InputError(
-            f'{name}: [train] max_epochs = {train["max_epochs"]}: with [tokens] mode = "stream" the sequences of an '
-            "epoch are counted only while it is read. Leave it out."
-        )
-    if size == AUTO and train.get("epochs") is not None:
-        raise InputError(
-            f'{name}: [train] epochs = {train["epochs"]}: [model] size = "auto" follows from the work to be done, and '
-            "epochs do not tell it. Set minutes, tokens or flops."
-        )
-    if train.get("steps") is not None and AUTO in (size, train.get("batch_size")):
-        field = "[model] size" if size == AUTO else "[train] batch_size"
-        raise InputError(
-            f'{name}: [train] steps = {train["steps"]}: {field} = "auto" decides how large a step is. '
-            "Set minutes, tokens or flops."
-        )
-
-
-def _check_stream(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
-    """Refuse what cannot be known of a corpus before it has been read to its end."""
-    if (epochs := values["train"].get("epochs")) is not None:
-        raise InputError(
-            f'{name}: [train] epochs = {epochs}: with [tokens] mode = "stream" the sequences of an epoch are counted '
-            "only while it is read. Set steps, tokens, minutes or flops."
-        )
-    if values["corpus"].get("split") == "position":
-        raise InputError(
-            f'{name}: [corpus] split = "position": with [tokens] mode = "stream" documents are held out as they come, '
-            'by their hash. Set it to "hash", or set mode to "stored".'
-        )
-
-
-def _check_start(model: Mapping[str, Any], tokenizer: Mapping[str, Any], name: str) -> None:
-    """Refuse what cannot stand beside `[model] from`: another shape, or a tokenizer trained anew."""
-    folder = model["from"]
-    if own := [field for field, value in model.items() if field not in BESIDE_FROM and value is not None]:
-        comes, it = ("comes", "it") if len(own) == 1 else ("come", "them")
-        raise InputError(f"{name}: [model] {', '.join(own)}: {comes} from the folder {folder}. Leave {it} out.")
-    trained = [field for field in tokenizer if field != "path"]
-    if trained and not tokenizer.get("path"):
-        raise InputError(
-            f"{name}: [tokenizer] {', '.join(trained)}: beside [model] from no tokenizer is trained, its ids would not "
-            f"be those that {folder} has learned. Leave the table out to keep the folder's, or set its path to one "
-            "extended from that (`tezgah tokenizer extend`)."
-        )
 
 
 def _near_table(table: str) -> str:

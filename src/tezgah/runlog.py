@@ -6,13 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from tezgah.console import heard_by
-from tezgah.files import NOT_UTF8, write_json, writing_to
+from tezgah.files import NOT_UTF8, FullDisk, write_json, writing_to
 
 PACKAGES = ("tezgah", "torch", "numpy", "pyarrow", "tokenizers", "safetensors", "msgspec", "datasets", "accelerate")
 
@@ -24,17 +24,17 @@ def logging_to(run: Path) -> Iterator[None]:
     started = time.perf_counter()
     ending = "failed"
     try:
-        with heard_by(lambda kind, message: _add(run, kind, message=message)):
+        with heard_by(lambda kind, message: _add_if_there_is_space(run, kind, message=message)):
             yield
         ending = "done"
     except KeyboardInterrupt:
         ending = "stopped"
         raise
     except Exception as error:
-        _add(run, "error", message=f"{type(error).__name__}: {error}")
+        _add_if_there_is_space(run, "error", message=f"{type(error).__name__}: {error}")
         raise
     finally:
-        _add(run, ending, seconds=time.perf_counter() - started)
+        _add_if_there_is_space(run, ending, seconds=time.perf_counter() - started)
 
 
 def write_versions(run: Path) -> None:
@@ -68,6 +68,12 @@ def _git(folder: Path, *words: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout
+
+
+def _add_if_there_is_space(run: Path, event: str, **fields: Any) -> None:
+    """Work that waits for space, and says so, must not end for want of a line here."""
+    with suppress(FullDisk):
+        _add(run, event, **fields)
 
 
 def _add(run: Path, event: str, **fields: Any) -> None:

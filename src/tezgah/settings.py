@@ -20,3 +20,4 @@ PositiveFloat = Annotated[float, Meta(gt=0)]
 NaturalFloat = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Decay = Annotated[float, Meta(ge=0, lt=1)]  # of a running mean: at 1 it would never take anything in
+Temperature = Annotated[float, Meta(ge=1)]  # of sources: below 1 the small ones would have less than their size

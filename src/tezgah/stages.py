@@ -12,7 +12,8 @@ import msgspec
 from tezgah.corpus.reading import FORMAT as CORPUS_FORMAT
 from tezgah.errors import InputError
 from tezgah.files import check_format, fingerprint, hash_file, write_json
-from tezgah.recipe import BUDGETS, Recipe, by_key, recipe_tables
+from tezgah.recipe import Recipe, by_key, recipe_tables
+from tezgah.recipe_checks import BUDGETS, SHARES
 from tezgah.starting import find_model, start_inputs
 from tezgah.tokens.index import FORMAT as TOKENS_FORMAT
 
@@ -27,6 +28,8 @@ FORMATS = {"corpus": CORPUS_FORMAT, "tokenizer": 1, "tokens": TOKENS_FORMAT, "tr
 DISPLAY = frozenset(
     {
         "train.threads",
+        "train.on_divergence",  # decides what follows a step that diverges; until then all trainings are the same
+        "train.spike_deviations",
         "train.sharding",  # like the number of processes: the same steps, to rounding
         "train.recompute",  # the same numbers, computed twice: a training that ran out of memory may go on with it
         "train.validation_steps",
@@ -43,6 +46,8 @@ DISPLAY = frozenset(
         "evaluate.reading_bytes",
     }
 )
+# What of [corpus] changes the order of training alone.
+SHARES_OF_SOURCES = frozenset(f"corpus.{each}" for each in SHARES)
 # A larger one goes on, a smaller one is a change (changes.py).
 BUDGET = frozenset(f"train.{budget}" for budget in BUDGETS)
 
@@ -96,6 +101,8 @@ def matters(key: str, stage: str, recipe: Recipe) -> bool:
         return key == "tokens.shard_tokens"
     if stage == "corpus" and key == "tokens.mode":
         return True
+    if key in SHARES_OF_SOURCES:
+        return stage == "train"
     if stage == "train":
         return table in ("model", "train") or key in ("tokens.stride", "tokens.documents")
     return table == stage

@@ -2,8 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from functools import partial
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from tezgah.files import write_json
 from tezgah.recipe import Recipe
 from tezgah.stages import FORMATS, tokenizer_path
 from tezgah.starting import checkpoints, find_model
+from tezgah.training_sequences import tell_shares, training_sequences
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tezgah.evaluation.bits_per_byte import Indices
     from tezgah.models.causal import CausalLM
     from tezgah.tokenizer.tokenizer import Tokenizer
-    from tezgah.tokens.sequences import Sequences, TrainingSequences
     from tezgah.training.loop import Callbacks, TrainResult
     from tezgah.training.place import Place
 
@@ -171,52 +170,28 @@ def train_on(
     from tezgah.tokens.shards import TokenStream
     from tezgah.training.loop import Data, train
     from tezgah.training.settings import closed
+    from tezgah.training.world import join_world
 
     learned, held_out = (TokenStream(run / "tokens", split) for split in (training_split(recipe), "validation"))
     for stream in (learned, held_out):
         stream.check_tokenizer(tokenizer.hash)
-    context_length, stride = model.config.context_length, recipe.tokens.stride
-    stored = Sequences(learned, context_length, stride)
-    validation = Sequences(held_out, context_length, stride, recipe.tokens.keep_short)
+    context_length = model.config.context_length
+    validation = Sequences(held_out, context_length, recipe.tokens.stride, recipe.tokens.keep_short)
     callbacks = _callbacks(recipe, tokenizer, held_out, context_length)
-    with _training_sequences(stored, tokenizer, recipe, run, fingerprint) as sequences:
+    with training_sequences(learned, context_length, tokenizer, recipe, run, fingerprint) as sequences:
         separately = recipe.tokens.documents == "separate"
         data = Data(sequences, validation, tokenizer.separator_id, reads_separately=separately)
         settings = closed(recipe.train)
         result = train(model, data, settings, run, fingerprint, callbacks, is_profiled)
-        return result, sequences.epochs(result.steps * settings.batch_size)
-
-
-@contextmanager
-def _training_sequences(
-    stored: "Sequences", tokenizer: "Tokenizer", recipe: Recipe, run: Path, fingerprint: str
-) -> "Iterator[TrainingSequences]":
-    """The stored sequences, or those of a stream, with what was measured of it said at the end."""
-    from tezgah.console import say
-    from tezgah.tokens.progress import StreamProgress
-    from tezgah.tokens.stream import read_pieces
-    from tezgah.tokens.streamed import StreamedSequences
-    from tezgah.training.world import join_world
-
-    if recipe.tokens.mode == "stored":
-        yield stored
-        return
-    is_first = join_world().is_first
-    progress = StreamProgress(run / "checkpoints" / "stream.json", fingerprint, is_first)
-    read = partial(read_pieces, recipe.corpus, tokenizer)
-    with closing(StreamedSequences(read, progress, stored)) as sequences:
-        yield sequences
-    state = progress.state
-    if is_first and state.reached.tokens:
-        say(
-            f"stream: {state.reached.documents:,} documents, {state.reached.tokens:,} tokens read in the first epoch, "
-            f"{state.characters_per_token:.2f} characters and {state.bytes_per_token:.2f} bytes a token"
-        )
+        count = result.steps * settings.batch_size
+        if join_world().is_first:
+            tell_shares(sequences, count)
+        return result, sequences.epochs(count)
 
 
 def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any]:
     """Write `evaluation.json`: the trained model on the held-out documents, beside the compressors."""
-    from tezgah.evaluation.bits_per_byte import evaluate_documents
+    from tezgah.evaluation.by_source import evaluate_by_source
     from tezgah.evaluation.compressors import baselines
     from tezgah.evaluation.readings import reading_documents
     from tezgah.models.checkpoint import load_model
@@ -226,7 +201,7 @@ def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any
     model = load_model(run / "model").to(place.device)
     stream = TokenStream(run / "tokens", "validation")
     batch_size = recipe.evaluate.batch_size
-    measured = evaluate_documents(model, stream, batch_size, autocast=place.autocast, show_progress=True)
+    measured, by_source = evaluate_by_source(model, stream, batch_size, place.autocast)
     corpus = run / "corpus"
     held_out = Texts(corpus, "validation")
     read = Texts(corpus, "validation", reading_documents(stream, recipe.evaluate.reading_bytes))
@@ -234,6 +209,7 @@ def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any
         "format": FORMATS["evaluate"],
         "fingerprint": fingerprint,
         **msgspec.to_builtins(measured),
+        "by_source": msgspec.to_builtins(by_source),
         "baselines": baselines(held_out, train=Texts(corpus, training_split(recipe))),
         "reading_baselines": baselines(read),
     }

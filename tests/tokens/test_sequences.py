@@ -89,3 +89,15 @@ def test_too_few_tokens_name_the_largest_context_that_would_do():
 def test_a_split_without_text_makes_no_sequence_at_all():
     with pytest.raises(InputError, match=r"1 training tokens make no sequence of context_length 4\. Add text\.$"):
         sequences(1, context_length=4, keep_short=True)
+
+
+def test_an_empty_validation_split_says_how_to_hold_something_out():
+    stream = Stream(1)
+    stream.split = "validation"
+    with pytest.raises(
+        InputError, match=r"1 validation tokens make no sequence .*\. Hold more out \(corpus\.validation"
+    ):
+        Sequences(stream, 4, keep_short=True)  # type: ignore[arg-type]
+    stream = Stream(2)
+    stream.split = "validation"
+    assert len(Sequences(stream, 4, keep_short=True)) == 1  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ import gzip
 import json
 import threading
 from collections.abc import Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tezgah.tokens.progress import Mark, State, StreamProgress
 from tezgah.tokens.sequences import Sequences
 from tezgah.tokens.settings import TokensSettings
 from tezgah.tokens.shards import TokenStream
+from tezgah.tokens.sources import source_streams
 from tezgah.tokens.stream import Piece, read_pieces
 from tezgah.tokens.streamed import StreamedSequences
 
@@ -285,6 +287,27 @@ def test_what_is_wrong_with_a_source_is_one_line_where_sequences_are_asked_for(h
     with pytest.raises(InputError, match=r"000\.jsonl: row 151 cannot be used"):
         streamed.take(1, 0, 100)
     streamed.close()
+
+
+def test_one_of_several_sources_is_read_as_it_stands_in_the_stored_corpus(tmp_path: Path, tokenizer: Tokenizer):
+    names = []
+    for number, word in enumerate(("su", "çay", "ve")):
+        folder = tmp_path / f"{number}"
+        write_sources(folder, [[f"{word} {each} {each % 7}" for each in range(40)] for _ in range(number + 1)])
+        names.append(str(folder))
+    corpus = CorpusSettings(source=tuple(names), split="hash", validation_ratio=0.5)
+    streams = source_streams(store(corpus, tokenizer, tmp_path))
+    assert list(streams) == names
+    for name, stream in streams.items():
+        pieces = list(read_pieces(corpus, tokenizer, only=name))
+        assert np.concatenate([piece.ids for piece in pieces]).tolist() == stream[:].tolist()
+        held = Sequences(stream, 16)
+        streamed = StreamedSequences(partial(read_pieces, corpus, tokenizer, only=name), StreamProgress(), held, 150)
+        ids, targets = streamed.take(None, 0, len(held))
+        streamed.close()
+        expected = held.batch(np.arange(len(held)))
+        assert np.array_equal(ids, expected[0])
+        assert np.array_equal(targets, expected[1])
 
 
 def test_a_stream_without_a_sequence_is_refused(home: Home, tokenizer: Tokenizer):

@@ -8,12 +8,11 @@ import pytest
 import torch
 
 from tests.training.test_loop import SETTINGS, losses, train, weights
-from tezgah.errors import InputError
 from tezgah.models.build import build_config, build_model
 from tezgah.models.causal import CausalLM
 from tezgah.models.settings import ModelSettings
 from tezgah.tokens.pairs import Pairs
-from tezgah.training.pairs import check_pairs_start, start_from_pairs
+from tezgah.training.pairs import start_from_pairs
 from tezgah.training.place import Place
 
 PLACE = Place(torch.device("cpu"), None, 1, compiled=False)
@@ -84,5 +83,5 @@ def test_a_resumed_training_does_not_begin_again(tmp_path: Path) -> None:
 def test_a_model_without_a_head_of_its_own_is_refused() -> None:
     for settings in ({"shape": "gpt2"}, {"tied": True}):
         shape = ModelSettings(n_layers=1, width=32, context_length=16, **settings)
-        with pytest.raises(InputError, match='start = "pairs"'):
-            check_pairs_start(build_model(build_config(shape, VOCAB), seed=1))
+        with pytest.raises(ValueError, match="head of its own"):
+            start_from_pairs(build_model(build_config(shape, VOCAB), seed=1), pairs_of(text_of_pairs()), PLACE, seed=1)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from tezgah.settings import PositiveInt, Settings, Share
+from tezgah.settings import PositiveInt, Settings, Share, Temperature
 
 
 class CorpusSettings(Settings, frozen=True):
@@ -14,6 +14,14 @@ class CorpusSettings(Settings, frozen=True):
         str | tuple[str, ...],
         Meta(description="folder, file, glob, or a list of them; 'stdlib' is Python's own library; 'datasets:ID'"),
     ] = "stdlib"
+    weights: Annotated[
+        dict[str, float] | None,
+        Meta(description="what each source is to have of the training, in any unit; by its size if left out"),
+    ] = None
+    temperature: Annotated[
+        Temperature | None,
+        Meta(description="instead of weights: shares go by size^(1 / temperature), 1 is by size, a high one equal"),
+    ] = None
     text_column: Annotated[str, Meta(description="column that holds the text (JSON Lines, Parquet, datasets)")] = "text"
     keep_columns: Annotated[tuple[str, ...], Meta(description="further columns to carry along")] = ()
     include: Annotated[

@@ -27,13 +27,14 @@ Codes = NDArray[np.int8]
 
 
 def training_texts(
-    settings: CorpusSettings, tally: Tally, advance: Callable[[float], None]
+    settings: CorpusSettings, tally: Tally, advance: Callable[[float], None], only: str | None = None
 ) -> Iterator[pa.StringArray]:
-    """The documents to train on, in the sources' order, a few MB at a time.
+    """The documents to train on, in the sources' order, a few MB at a time; with `only`, those of this source.
 
     `advance` hears of the files' bytes as they are read, `tally` counts what is dropped.
     """
-    batches = read_documents(list_sources(settings), settings, KeptColumns(settings), tally, advance)
+    sources = [each for each in list_sources(settings) if only in (None, each.name)]
+    batches = read_documents(sources, settings, KeptColumns(settings), tally, advance)
     for documents, codes in divided(batches, settings, tally):
         yield documents["text"].filter(pa.array(codes == TRAIN))
 

@@ -13,7 +13,12 @@ ONES = 16  # rows of ones in the product that sums a bias's gradient
 
 
 def linear(x: Tensor, layer: nn.Linear) -> Tensor:
-    """What `layer` makes of `x`, (..., inputs) → (..., features)."""
+    """What `layer` makes of `x`, (..., inputs) → (..., features).
+
+    One whose products another library does (`training/float8.py`) does them in training; elsewhere it is plain.
+    """
+    if type(layer) is not nn.Linear and layer.training:
+        return layer(x)  # type: ignore[no-any-return]
     if layer.bias is None or not torch.compiler.is_compiling():
         return F.linear(x, layer.weight, layer.bias)
     return add_bias(F.linear(x, layer.weight), layer.bias)
@@ -26,7 +31,7 @@ def joined_linear(x: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:
     them is a copy that a compiler folds into their conversion to bf16. Elsewhere it would cost something,
     and in decoding be most of the work (1.8 to 5 times slower at 12 × 768): there each is a product of its own.
     """
-    if not torch.compiler.is_compiling():
+    if not torch.compiler.is_compiling() or any(type(layer) is not nn.Linear for layer in layers):
         return tuple(linear(x, layer) for layer in layers)
     y = F.linear(x, torch.cat([layer.weight for layer in layers]))  # (..., sum of features)
     biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]

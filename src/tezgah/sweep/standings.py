@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from tezgah.answers import table
-from tezgah.recipe import BUDGETS, recipe_fields
+from tezgah.recipe import recipe_fields
+from tezgah.recipe_checks import BUDGETS
 from tezgah.sweep.grid import field_names, value_text
 from tezgah.sweep.record import Edge, Measure, PointRecord, SweepRecord
 

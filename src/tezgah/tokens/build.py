@@ -4,12 +4,14 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tezgah.console import Progress, progress
 from tezgah.corpus.reading import read_batches
 from tezgah.corpus.reading import read_index as read_corpus_index
+from tezgah.corpus.writing import MOST_GROUPS
 from tezgah.tokenizer.tokenizer import Tokenizer
 from tezgah.tokens.index import FORMAT, SplitIndex, TokensIndex, dtype_of, shard_name, write_index
 from tezgah.tokens.npy import NpyWriter
@@ -20,8 +22,9 @@ def build_tokens(corpus: Path, tokenizer: Tokenizer, settings: TokensSettings, f
     """Write every split of the corpus into the empty `folder`, a batch of documents in memory at a time."""
     splits = read_corpus_index(corpus).splits
     total = sum(amount.bytes for amount in splits.values())
+    numbers = SourceNumbers()
     with progress("tokens", total, "B") as bar:
-        written = {split: _write_split(corpus, split, tokenizer, settings, folder, bar) for split in splits}
+        written = {split: _write_split(corpus, split, tokenizer, settings, folder, numbers, bar) for split in splits}
     index = TokensIndex(
         format=FORMAT,
         dtype=dtype_of(tokenizer.vocab_size),
@@ -29,26 +32,35 @@ def build_tokens(corpus: Path, tokenizer: Tokenizer, settings: TokensSettings, f
         separator_id=tokenizer.separator_id,
         tokenizer=tokenizer.hash,
         splits=written,
+        sources=tuple(numbers.known),
     )
     write_index(folder, index)
     return index
 
 
 def _write_split(
-    corpus: Path, split: str, tokenizer: Tokenizer, settings: TokensSettings, folder: Path, bar: Progress
+    corpus: Path,
+    split: str,
+    tokenizer: Tokenizer,
+    settings: TokensSettings,
+    folder: Path,
+    numbers: "SourceNumbers",
+    bar: Progress,
 ) -> SplitIndex:
     text_tokens = characters = size_bytes = 0
     with (
         closing(ShardWriter(folder, split, dtype_of(tokenizer.vocab_size), settings.shard_tokens)) as stream,
         closing(NpyWriter(folder / f"{split}-offsets.npy", np.int64)) as offsets,
         closing(NpyWriter(folder / f"{split}-bytes.npy", np.int64)) as sizes,
+        closing(NpyWriter(folder / f"{split}-sources.npy", np.uint16)) as sources,
     ):
-        for batch in read_batches(corpus, split):
+        for batch in read_batches(corpus, split, ("text", "source")):
             texts = batch["text"]
             ids, starts = tokenizer.encode_batch(texts)  # (tokens,), (rows + 1,)
             lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False)  # (rows,) UTF-8 bytes
             offsets.append(stream.length + starts[:-1] + np.arange(len(texts)))
             sizes.append(lengths)
+            sources.append(numbers.of(batch["source"]))
             stream.append(np.insert(ids, starts[:-1], tokenizer.separator_id))
             text_tokens += ids.size
             characters += pc.sum(pc.utf8_length(texts)).as_py() or 0
@@ -65,6 +77,24 @@ def _write_split(
     )
 
 
+class SourceNumbers:
+    """A number for each source, as they come; those beyond the first thousand are one, as in the corpus' card."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, int] = {}
+
+    def of(self, names: pa.StringArray) -> NDArray[np.uint16]:
+        """The numbers of some documents' sources, (documents,)."""
+        found = names.dictionary_encode()
+        numbers = np.array([self._number(name) for name in found.dictionary.to_pylist()], np.uint16)
+        return np.take(numbers, np.asarray(found.indices))
+
+    def _number(self, name: str) -> int:
+        if name not in self.known and len(self.known) >= MOST_GROUPS:
+            name = "(other)"
+        return self.known.setdefault(name, len(self.known))
+
+
 class ShardWriter:
     """One long stream of ids in `.npy` files of `shard_tokens` each, the last one shorter."""
 
@@ -72,11 +102,7 @@ class ShardWriter:
         self._folder, self._split, self._dtype, self._shard_tokens = folder, split, dtype, shard_tokens
         self._file: NpyWriter | None = None
         self.shards: list[int] = []  # tokens in each file
-
-    @property
-    def length(self) -> int:
-        """Ids in the stream so far."""
-        return sum(self.shards)
+        self.length = 0  # ids in the stream so far
 
     def append(self, ids: NDArray[np.integer]) -> None:
         """Write `ids` at the stream's end."""
@@ -88,6 +114,7 @@ class ShardWriter:
             taken = ids[: self._shard_tokens - self._file.length]
             self._file.append(taken)
             self.shards[-1] += taken.size
+            self.length += taken.size
             ids = ids[taken.size :]
 
     def close(self) -> None:

@@ -29,6 +29,7 @@ class TokensIndex(msgspec.Struct, frozen=True, kw_only=True):
     separator_id: int
     tokenizer: str
     splits: dict[str, SplitIndex]
+    sources: tuple[str, ...] = ()  # what the numbers in `*-sources.npy` stand for; none in tokens of an early tezgah
 
 
 def read_index(folder: Path) -> TokensIndex:

@@ -19,7 +19,7 @@ class NpyWriter:
     def __init__(self, path: Path, dtype: DTypeLike) -> None:
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._file = open(path, "wb")  # noqa: SIM115  closed by close()
-        self._file.write(_header(self._dtype, 0))
+        self._file.write(header(self._dtype, 0))
         self.length = 0
 
     def append(self, values: NDArray[np.integer]) -> None:
@@ -31,10 +31,11 @@ class NpyWriter:
         """State the length and close the file."""
         with self._file:
             self._file.seek(0)
-            self._file.write(_header(self._dtype, self.length))
+            self._file.write(header(self._dtype, self.length))
 
 
-def _header(dtype: np.dtype[np.generic], length: int) -> bytes:
+def header(dtype: np.dtype[np.generic], length: int) -> bytes:
+    """What stands before the numbers of such a file, HEADER_BYTES long."""
     fields = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': ({length},), }}".encode("ascii")
     start = b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little")
     return start + fields.ljust(HEADER_BYTES - len(start) - 1) + b"\n"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tezgah.tokens.shards import TokenStream
+from tezgah.tokens.sequences import Stream
 
 MOST_TOKENS = 1 << 26  # read at most; counts of more change little, and take a second each 50 million
 SLICE = 1 << 22  # tokens read at a time
@@ -26,7 +26,7 @@ class Pairs:
         return np.bincount(self.first, weights=self.counts, minlength=self.vocab_size).astype(np.int64)
 
 
-def count_pairs(stream: TokenStream | NDArray[np.integer], vocab_size: int, most: int = MOST_TOKENS) -> Pairs:
+def count_pairs(stream: Stream | NDArray[np.integer], vocab_size: int, most: int = MOST_TOKENS) -> Pairs:
     """The pairs of ids below `vocab_size`; of more than `most` tokens, those in slices spread evenly over them."""
     found, counts = np.empty(0, np.uint64), np.empty(0, np.int64)
     for start, stop in _slices(len(stream), most):

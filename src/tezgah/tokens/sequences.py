@@ -1,19 +1,46 @@
 """Sequences of a fixed length over a token stream, each with a number, so that any can be read at any time."""
 
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tezgah.errors import InputError
+from tezgah.tokens.index import TokensIndex
 from tezgah.tokens.order import sequence_indices
-from tezgah.tokens.shards import TokenStream
 
 NO_TARGET = -100  # torch's cross_entropy leaves it out
 
 SPLIT_NAMES = {"train": "training"}
 
 Batch = tuple[NDArray[np.int64], NDArray[np.int64]]  # ids and targets, each (batch, time)
+
+
+class Stream(Protocol):
+    """Tokens in order, read by slices: a split's (shards.py), or what one source has of it (sources.py)."""
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie."""
+
+    @property
+    def split(self) -> str:
+        """Which split they are of, as an error names it."""
+
+    @property
+    def index(self) -> TokensIndex:
+        """What the shards hold, and what they were made with."""
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each document's separator stands, and the last one's, (documents + 1,)."""
+
+    def __len__(self) -> int:
+        """Tokens, separators included."""
+
+    def __getitem__(self, tokens: slice) -> NDArray[np.integer]:
+        """The tokens of a slice, (tokens,)."""
 
 
 class TrainingSequences(Protocol):
@@ -45,7 +72,7 @@ class Sequences:
     Raises InputError where the stream makes no sequence.
     """
 
-    def __init__(self, stream: TokenStream, context_length: int, stride: int = 0, keep_short: bool = False) -> None:
+    def __init__(self, stream: Stream, context_length: int, stride: int = 0, keep_short: bool = False) -> None:
         self.stream = stream
         self.context_length = context_length
         self.stride = stride or context_length
@@ -99,6 +126,5 @@ class Sequences:
         stream, tokens = self.stream, len(self.stream)
         name = SPLIT_NAMES.get(stream.split, stream.split)
         lead = f"{stream.folder}: {tokens:,} {name} tokens make no sequence of context_length {self.context_length:,}."
-        return lead + (
-            f" Add text, or set model.context_length to {tokens - 1:,} or less." if tokens > 1 else " Add text."
-        )
+        more = "Hold more out (corpus.validation_ratio or train_ratio)" if name == "validation" else "Add text"
+        return f"{lead} {more}" + (f", or set model.context_length to {tokens - 1:,} or less." if tokens > 1 else ".")

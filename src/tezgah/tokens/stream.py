@@ -32,19 +32,21 @@ class Piece:
     share: float  # of the source files' bytes that were read by then; 0 where there are no files
 
 
-def read_pieces(corpus: CorpusSettings, tokenizer: Tokenizer, passed_over: int = 0) -> Generator[Piece, None, None]:
-    """The stream in order, from document number `passed_over` on.
+def read_pieces(
+    corpus: CorpusSettings, tokenizer: Tokenizer, passed_over: int = 0, only: str | None = None
+) -> Generator[Piece, None, None]:
+    """The stream in order, from document number `passed_over` on; with `only`, that of this one of the sources.
 
     Those before it are read, but not encoded; for each few MB of them comes a piece with nothing in it.
     """
-    total = sum(file.size for file in list_inputs(corpus))
+    total = sum(file.size for file in list_inputs(corpus) if only in (None, file.source))
     read = 0.0
 
     def advance(size: float) -> None:
         nonlocal read
         read += size
 
-    for texts in training_texts(corpus, Tally(corpus), advance):
+    for texts in training_texts(corpus, Tally(corpus), advance, only):
         here = texts[min(passed_over, len(texts)) :]
         passed_over -= len(texts) - len(here)
         if not len(here):

@@ -74,6 +74,11 @@ class StreamedSequences:
         """Sequences in an epoch; None until the first has been read."""
         return self._progress.sequences
 
+    @property
+    def reached(self) -> Mark:
+        """How far the sources have been read at most."""
+        return self._progress.state.reached
+
     def epochs(self, count: int) -> float:
         """How many epochs the `count` sequences that were seen make; in the first, by the files' bytes."""
         for end, share in tuple(self._shares):  # another thread may take the next ones

@@ -24,6 +24,7 @@ from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import load_weights, save_parameters
 from tezgah.models.tensor_file import write_tensors
 from tezgah.starting import checkpoints
+from tezgah.training.loss_scale import LossScale
 from tezgah.training.optimizer import GroupOptimizer
 from tezgah.training.parts import StoredTensors, part_name, read_index, write_part
 from tezgah.training.sharding import Rows, own, rows_of
@@ -46,6 +47,7 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str | int]
     parts: int = 0  # processes that wrote one; 0 where one process wrote everything
     hashes: dict[str, str] = {}  # of the tensors beside it, SHA-256
+    loss_scale: LossScale | None = None  # in fp16
 
 
 def save_checkpoint(

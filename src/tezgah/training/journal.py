@@ -55,7 +55,7 @@ def _rows_until(path: Path, step: int) -> list[bytes]:
             row = json.loads(line)
         except ValueError:
             break  # torn by a kill
-        if row["step"] > step:
+        if row["step"] > step or not line.endswith(b"\n"):
             break
         kept.append(line)
     return kept

@@ -6,7 +6,6 @@ loading the weights and the optimizer and going on.
 """
 
 import shutil
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
@@ -32,9 +31,11 @@ from tezgah.training.allocator import keep_freed_memory
 from tezgah.training.best import FOLDER, Best
 from tezgah.training.checkpoint import TrainingState, folder_of, resume, save_checkpoint
 from tezgah.training.checks import check_before_training, check_initial_loss, out_of_memory
+from tezgah.training.clock import Clock
+from tezgah.training.float8 import check_float8, multiplying_in_float8
 from tezgah.training.journal import Journal
 from tezgah.training.metrics import read_metrics
-from tezgah.training.pairs import check_pairs_start, start_from_pairs
+from tezgah.training.pairs import start_from_pairs
 from tezgah.training.place import Place, choose_place, matrix_rate
 from tezgah.training.planning import plan_training
 from tezgah.training.profile import READ, naming_kernels, profiled
@@ -45,7 +46,7 @@ from tezgah.training.sharding import is_sharded, whole_model
 from tezgah.training.signals import StopWish, stop_wish
 from tezgah.training.snapshot import take_snapshot
 from tezgah.training.space import with_space
-from tezgah.training.step import Stepper
+from tezgah.training.step import Stepper, why_left_out
 from tezgah.training.trackers import Trackers
 from tezgah.training.view import View
 from tezgah.training.world import World, begin, end, join_world, lost_process
@@ -107,9 +108,12 @@ def train(
     """
     world = join_world()
     place = choose_place(settings, world.local_rank)
+    if place.float8:
+        check_float8(place)
     begun = begin(world, place)
     try:
-        with stop_wish() as wish, naming_kernels(is_profiled and place.compiled):
+        low = multiplying_in_float8(model) if place.float8 else nullcontext()
+        with stop_wish() as wish, naming_kernels(is_profiled and place.compiled), low:
             trainer = Trainer(model, data, settings, run, fingerprint, callbacks, world, place, wish)
             with closing(trainer.stepper.batches), closing(trainer.trackers), closing(trainer.saver):
                 result = trainer.train(run / "profile" if is_profiled and world.is_first else None)
@@ -147,7 +151,7 @@ class Trainer:
         for parameter in model.parameters():  # one opened from a folder may lie in its file, and the other way round
             parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
         self.model.stack.recomputed = settings.recompute
-        begun = time.perf_counter()
+        self.clock = Clock()
         if settings.start == "pairs" and not checkpoints(run):
             self._start_from_pairs()
         self.stepper = Stepper(model, data.train, settings, world, place, data.boundary_id)
@@ -157,15 +161,17 @@ class Trainer:
         if place.compiled:
             for part in model.compiled_parts():
                 part.compile(dynamic=False)
-        self.started = time.perf_counter() - self.state.seconds if self.state else begun
-        self.saved = time.perf_counter()  # when the newest checkpoint was written
+        if self.state and self.stepper.loss_scale:
+            self.stepper.loss_scale = self.state.loss_scale or self.stepper.loss_scale
+        if self.state:
+            self.clock = Clock(self.state.seconds)
+        self.saved = self._seconds()  # when the newest checkpoint was written
         self.reading_seconds = 0.0  # of the reading that was timed
 
     def _start_from_pairs(self) -> None:
         """First weights from the text itself, before anything looks at them."""
-        check_pairs_start(self.model.to(self.place.device))
         pairs = count_pairs(self.data.train.sample.stream, self.model.config.vocab_size)
-        start_from_pairs(self.model, pairs, self.place, self.settings.seed)
+        start_from_pairs(self.model.to(self.place.device), pairs, self.place, self.settings.seed)
         if self.world.is_first:
             say(f"model: starts from {pairs.counts.sum():,} pairs of tokens, {len(pairs.counts):,} of them different")
 
@@ -187,6 +193,7 @@ class Trainer:
         if self.world.is_first:
             say(self._headline(step, steps, rate))
         rows = read_metrics(self.run) if journal else []
+        self.stepper.learn_of(rows)
         best = Best(self.run, self.fingerprint, rows) if journal else None
         self.view = View(rows, self.place)
         profiling = profiled(profile, step, self.plan, self.stepper.batch_tokens, rate, self.place)
@@ -260,14 +267,14 @@ class Trainer:
             row["samples"] = self._samples(model)
         self._write(partial(journal.add, row))
         share = row["tokens_per_second"] * flops_per_token(self.model.config) / rate / self.world.size
-        loss = f"loss {row['loss']:.3f}" if "loss" in row else "step left out"
+        loss = "step left out" if "skipped" in row else f"loss {row['loss']:.3f}"
         note = f"{loss}, {row['tokens_per_second']:,.0f} tokens/s, {share:.0%} of the matrix rate"
         bar.advance(1, note, self.view.lines(row))
 
     def step(self, step: int, steps: int) -> dict[str, Any]:
         """Take a step. Returns its row."""
         settings, tokens = self.settings, self.stepper.batch_tokens
-        start = time.perf_counter()
+        start = self._seconds()
         try:
             figures = self.stepper.step(step, steps)
         except Diverged as error:
@@ -276,14 +283,15 @@ class Trainer:
         except RuntimeError as error:
             raise out_of_memory(error, settings, self.world) or error from None
         if "skipped" in figures:
-            warn(f"step {step:,} is left out: its loss or its gradient is no number.")
+            warn(f"step {step:,} is left out: {why_left_out(figures)}.")
+        seconds = self._seconds()
         return {
             "step": step,
             "tokens": step * tokens,
             "epoch": self.data.train.epochs(step * settings.batch_size),
-            "seconds": self._seconds(),
+            "seconds": seconds,
             **figures,
-            "tokens_per_second": tokens / (time.perf_counter() - start),
+            "tokens_per_second": tokens / (seconds - start) if seconds > start else 0.0,
         }
 
     def _keep_batch(self, error: Diverged) -> None:
@@ -291,7 +299,10 @@ class Trainer:
         if self.world.is_first:
             ids, _ = self.stepper.batch(error.step)
             batch = {"step": error.step, "loss": str(error.loss), "grad_norm": str(error.norm), "ids": ids.tolist()}
-            write_json(self.run / "diverged.json", batch)
+            try:
+                write_json(self.run / "diverged.json", batch)
+            except InputError as refused:  # says less than what happened
+                warn(str(refused))
 
     def _reading(self, model: CausalLM, with_samples: bool) -> dict[str, Any]:
         with evaluating(model):
@@ -301,9 +312,9 @@ class Trainer:
         return row | ({"samples": self._samples(model)} if with_samples else {})
 
     def _timed_reading(self, model: CausalLM) -> dict[str, Any]:
-        start = time.perf_counter()
+        start = self._seconds()
         row = self._reading(model, with_samples=True)
-        self.reading_seconds = time.perf_counter() - start
+        self.reading_seconds = self._seconds() - start
         return row
 
     def _known_reading_seconds(self) -> float:
@@ -347,7 +358,7 @@ class Trainer:
         settings = self.settings
         if settings.checkpoint_steps and step % settings.checkpoint_steps == 0:
             return True
-        minutes = (time.perf_counter() - self.saved) / 60
+        minutes = (self._seconds() - self.saved) / 60
         return 0 < settings.checkpoint_minutes <= minutes
 
     @record_function(READ)
@@ -361,16 +372,17 @@ class Trainer:
             seconds=self._seconds(),
             fingerprint=self.fingerprint,
             environment=self.place.environment(),
+            loss_scale=self.stepper.loss_scale,
         )
         if journal:
-            journal.sync()
+            self._write(journal.sync)
         if journal or is_sharded(self.model):
             snapshot = take_snapshot(self.model, self.stepper.optimizer)
             extras, keep, world = self.callbacks.save_extras, self.settings.keep_checkpoints, self.apart
             separator_id = self.data.separator_id
             write = partial(save_checkpoint, self.run, snapshot, state, separator_id, extras, keep, world)
             self.saver.begin(partial(with_space, write, self._is_stopped_by_all(snapshot.is_sharded)))
-        self.saved = time.perf_counter()
+        self.saved = self._seconds()
 
     def _await_checkpoint(self) -> None:
         """Until the checkpoint that is being written is there; where it fails, training ends in every process."""
@@ -393,4 +405,4 @@ class Trainer:
 
     def _seconds(self) -> float:
         """Seconds of training so far, earlier sessions, readings and checkpoints included."""
-        return time.perf_counter() - self.started
+        return self.clock.seconds()

@@ -44,7 +44,8 @@ class Row(msgspec.Struct, frozen=True):
     perplexity: float | None = None
     bits_per_byte: float | None = None
     samples: tuple[Sample, ...] = ()
-    skipped: bool = False  # the step was left out: its loss or its gradient was no number
+    skipped: bool = False  # the step was left out: its loss or its gradient was no number, or a spike
+    loss_scale: float | None = None  # of the next step, where this one was left out because fp16's range was exceeded
 
 
 def read_metrics(run: Path) -> list[Row]:

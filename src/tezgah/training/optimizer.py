@@ -98,13 +98,17 @@ class GroupOptimizer(torch.optim.Optimizer):
 
         Those are gathered once, and every process orthogonalizes them all.
         """
-        low = updates.to(self.orthogonal_dtype)
-        if isinstance(like, DTensor):
-            held = rows_of(like)
-            low = orthogonalize(gathered(low, like))[:, held.start : held.start + held.count]
-        else:
-            low = orthogonalize(low)
-        return low.to(updates.dtype)
+        if not isinstance(like, DTensor):
+            return orthogonalize(self._lowered(updates)).to(updates.dtype)
+        held, is_half = rows_of(like), self.orthogonal_dtype is torch.float16
+        whole = self._lowered(gathered(updates if is_half else self._lowered(updates), like))
+        return orthogonalize(whole)[:, held.start : held.start + held.count].to(updates.dtype)
+
+    def _lowered(self, updates: Tensor) -> Tensor:
+        """Updates in the precision of products; small ones would be 0 in fp16, so that they are of norm 1 there."""
+        if self.orthogonal_dtype is torch.float16:
+            updates = updates / updates.norm(dim=(1, 2), keepdim=True).clamp_min(1e-30)
+        return updates.to(self.orthogonal_dtype)
 
     def _adamw(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         states = [self._state(parameter, moments=2) for parameter in parameters]
@@ -152,7 +156,10 @@ class GroupOptimizer(torch.optim.Optimizer):
         }
 
     def load_named_state(self, tensors: dict[str, Tensor]) -> None:
-        """Take back what `named_state` gave. Raises KeyError where a tensor is missing."""
+        """Take back what `named_state` gave (before a first step, nothing). Raises KeyError where a tensor lacks."""
+        if not tensors:
+            self.state.clear()
+            return
         for group in self.param_groups:
             for name, parameter in zip(group["param_names"], group["params"], strict=True):
                 for key, value in self._state(parameter, 1 if group["algorithm"] == "muon" else 2).items():

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from tezgah.errors import InputError
 from tezgah.models.causal import CausalLM
 from tezgah.seeds import named_seed
 from tezgah.tokens.pairs import Pairs
@@ -34,19 +33,14 @@ CHUNK = 1_024  # rows of probabilities, (rows, vocab), that are held at once
 Array = NDArray[np.float64]
 
 
-def check_pairs_start(model: CausalLM) -> None:
-    """Refuse a model that is no bigram model before its first step."""
-    if model.head is None or model.positions is not None:
-        raise InputError(
-            '[train] start = "pairs" needs a head of its own and no learned positions. '
-            'Choose [model] shape = "qwen3" or "llama", with tied = false, or start = "random".'
-        )
-
-
 @torch.no_grad()
 def start_from_pairs(model: CausalLM, pairs: Pairs, place: Place, seed: int) -> None:
-    """Set embedding and head of a fresh `model` by the counts of `pairs`: a function of them and `seed`."""
-    assert model.head is not None
+    """Set embedding and head of a fresh `model` by the counts of `pairs`: a function of them and `seed`.
+
+    Raises ValueError where there is no such head: one table for both cannot say that pairs have an order.
+    """
+    if model.head is None or model.positions is not None:
+        raise ValueError("a start from pairs needs a head of its own and no learned positions")
     tokens = pairs.totals / pairs.totals.sum()  # (vocab,)
     successors, information = _information(pairs)
     left, right = _factors(pairs, information, tokens, successors, model.config.width - 2, seed)

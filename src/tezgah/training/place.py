@@ -15,15 +15,24 @@ from tezgah.cores import available_cores
 from tezgah.errors import InputError
 from tezgah.training.settings import TrainTable
 
+TF32 = (8, 0)  # compute capability from which fp32 products can be done in it
+
+# What products are done in; fp8 is for hidden matrices alone, the rest is then bf16.
+AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16, "fp8": torch.bfloat16}
+
 
 @dataclass(frozen=True)
 class Place:
-    """A device and how its arithmetic is done; `autocast` is None in full precision."""
+    """A device and how its arithmetic is done; `autocast` is None in full precision.
+
+    With `float8` the products of hidden matrices are done in it, and the rest as `autocast` says.
+    """
 
     device: torch.device
     autocast: torch.dtype | None
     threads: int
     compiled: bool
+    float8: bool = False
 
     @property
     def matrix_dtype(self) -> torch.dtype:
@@ -51,9 +60,20 @@ class Place:
             "device": f"{self.device.type} {name}",
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
             "threads": self.threads,
-            "precision": str(self.matrix_dtype).removeprefix("torch."),
+            "precision": self._precision_name(),
             "compiled": int(self.compiled),
         }
+
+    def _precision_name(self) -> str:
+        if self.float8:
+            return "float8"
+        if (
+            self.autocast is None
+            and self.device.type == "cuda"
+            and torch.cuda.get_device_capability(self.device) >= TF32
+        ):
+            return "tfloat32"
+        return str(self.matrix_dtype).removeprefix("torch.")
 
 
 def choose_place(settings: TrainTable, local_rank: int = 0) -> Place:
@@ -68,8 +88,14 @@ def choose_place(settings: TrainTable, local_rank: int = 0) -> Place:
     device = torch.device(kind, local_rank) if kind == "cuda" else torch.device(kind)
     threads = settings.threads or available_cores()
     torch.set_num_threads(threads)
-    low = settings.precision == "bf16" or (settings.precision == "auto" and multiplies_bf16_faster(kind))
-    return Place(device, torch.bfloat16 if low else None, threads, settings.compile and _compiles(kind))
+    precision = settings.precision
+    if precision == "auto":
+        precision = "bf16" if multiplies_bf16_faster(kind) else "fp32"
+    if precision == "fp16" and kind == "cpu":
+        warn('[train] precision = "fp16" is for GPUs without bf16; a CPU multiplies it slowly. Use "auto".')
+    if kind == "cuda":  # fp32 products of fp32 sums in TF32, where the GPU has it; torch.compile reads this setting
+        torch.set_float32_matmul_precision("high")
+    return Place(device, AUTOCAST[precision], threads, settings.compile and _compiles(kind), precision == "fp8")
 
 
 def devices() -> tuple[str, ...]:
@@ -108,13 +134,16 @@ def _compiles(kind: str) -> bool:
 def matrix_rate(place: Place) -> float:
     """The best rate of a square matrix product here, n = 1,024, 2,048, 4,096, in FLOP/s.
 
-    On a GPU or a large CPU this takes a moment, on two cores about two seconds.
+    On a GPU or a large CPU this takes a moment, on two cores about two seconds. Where a product takes more than
+    a second, as in fp16 on a CPU without it, larger ones are not tried.
     """
     best = 0.0
     for n in (1024, 2048, 4096):
         a = torch.ones(n, n, device=place.device, dtype=place.matrix_dtype)
         seconds = min(_timed_product(a) for _ in range(3))
         best = max(best, 2 * n**3 / seconds)
+        if seconds > 1:
+            break
     return best
 
 
@@ -122,4 +151,4 @@ def _timed_product(a: torch.Tensor) -> float:
     start = time.perf_counter()
     product = a @ a
     float(product[0, 0])  # waits for an asynchronous device
-    return time.perf_counter() - start
+    return max(1e-9, time.perf_counter() - start)  # a clock may be set back

@@ -15,7 +15,16 @@ from tezgah.models.checkpoint import read_config
 from tezgah.models.config import ModelConfig
 from tezgah.models.settings import ModelSettings
 from tezgah.starting import find_model
+from tezgah.tokens.mixture import SharesRecord, SourceShare
 from tezgah.training.metrics import Row, last, read_json_lines, read_metrics
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What a model makes of some held-out documents."""
+
+    bits_per_byte: float
+    bytes: int
+    documents: int
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -26,6 +35,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     bits_per_byte: float
     baselines: dict[str, float] = {}  # bits per byte of the compressors; msgspec copies the default
     reading_baselines: dict[str, float] = {}  # the same over what a reading during training takes
+    by_source: dict[str, Held] = {}  # where there are several
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,7 @@ class Record:
     measures: dict[str, Any]
     versions: dict[str, Any]
     log: list[dict[str, Any]]
+    sources: tuple[SourceShare, ...]  # of which the training reads; none where they come as they are
     missing: list[str]  # a sentence each
 
     @property
@@ -78,6 +89,7 @@ def read_record(run: Path, is_outdated: bool = False) -> Record:
         measures=_table(run / "tokenizer" / "measures.json"),
         versions=_table(run / "versions.json"),
         log=_log(run / "log.jsonl"),
+        sources=_sources(run / "checkpoints" / "sources.json"),
         missing=[],
     )
     record.missing.extend(_missing(record, is_outdated))
@@ -140,6 +152,15 @@ def _evaluation(path: Path) -> Evaluation | None:
         return msgspec.convert(read_json(path), Evaluation)
     except msgspec.ValidationError as error:
         raise InputError(f"{path}: not an evaluation ({error}). Remove it and evaluate again.") from None
+
+
+def _sources(path: Path) -> tuple[SourceShare, ...]:
+    if not path.is_file():
+        return ()
+    try:
+        return msgspec.convert(read_json(path), SharesRecord).sources
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: damaged ({error}). Remove it; the next training writes it anew.") from None
 
 
 def _toml(path: Path, text: str) -> dict[str, Any]:

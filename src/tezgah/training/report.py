@@ -29,6 +29,7 @@ from tezgah.training.plots import (
     time_unit,
 )
 from tezgah.training.record import Record, model_config, read_record
+from tezgah.training.sources_table import sources_table
 
 
 def write_report(run: Path, is_outdated: bool = False) -> None:
@@ -56,6 +57,7 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
         yield "Bits per byte", _bits(record)
         yield "Loss and perplexity", _losses(record.rows)
         yield "Training", _training(record)
+        yield "Sources", sources_table(record)
         yield "Samples", _samples(record.rows)
     yield "Corpus", to_html(record.card.removeprefix("# Corpus card"), top=2)
     yield "Tokenizer", _tokenizer(record.measures)

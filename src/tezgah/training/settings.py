@@ -90,6 +90,10 @@ class TrainTable(Settings, frozen=True):
         Literal["stop", "skip"],
         Meta(description="where loss or gradient is no number: stop, or leave the step out (ten in a row stop)"),
     ] = "stop"
+    spike_deviations: Annotated[
+        NaturalFloat,
+        Meta(description="a loss or gradient norm so many deviations above the last 128 steps diverges too; 0 is off"),
+    ] = 0.0
     patience: Annotated[
         NaturalInt, Meta(description="readings without a lower validation loss that end training; 0 is off")
     ] = 0
@@ -100,7 +104,8 @@ class TrainTable(Settings, frozen=True):
     seed: Annotated[NaturalInt, Meta(description="names every random stream of the run")] = 1
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Meta(description="where to train")] = "auto"
     precision: Annotated[
-        Literal["auto", "fp32", "bf16"], Meta(description="auto takes bf16 where the hardware multiplies it faster")
+        Literal["auto", "fp32", "bf16", "fp16", "fp8"],
+        Meta(description="auto takes bf16 where the hardware multiplies it faster, else fp32"),
     ] = "auto"
     compile: Annotated[bool, Meta(description="torch.compile, where a compiler exists")] = True
     threads: Annotated[NaturalInt, Meta(description="CPU threads; 0 takes every core this process may use")] = 0
