@@ -42,7 +42,7 @@ class Round:
 
     before: float  # training stood still, when it waited for the disk
     now: float  # training stands still, for the copy
-    writing: float  # from the copy until the checkpoint is there
+    writing: float  # from the copy until the checkpoint is there, and the step taken meanwhile is done
     step: float  # a step with nothing else going on
     step_while_writing: float
 
@@ -59,7 +59,7 @@ def written_between_steps(model: CausalLM, optimizer: GroupOptimizer, folder: Pa
 def written_meanwhile(
     model: CausalLM, optimizer: GroupOptimizer, folder: Path, step: Callable[[], float]
 ) -> tuple[float, float, float]:
-    """Seconds that training stands still, that the writing takes, and that a step takes meanwhile."""
+    """Seconds that training stands still, until a step and the writing are done, and of that step."""
     state = TrainingState(step=1, steps=1, tokens=0, seconds=0.0, fingerprint="", environment={})
     saver = Saver(StopWish())
     begun = time.perf_counter()
@@ -117,7 +117,7 @@ def table(rounds: list[Round]) -> str:
     names = {
         "before": "training stands still, written between two steps",
         "now": "training stands still, written while it goes on",
-        "writing": "until that checkpoint is there",
+        "writing": "until that step and the checkpoint are done",
         "step": "a step of training",
         "step_while_writing": "a step while a checkpoint is written",
     }

@@ -26,7 +26,7 @@ class Snapshot:
 
 
 def take_snapshot(model: CausalLM, optimizer: GroupOptimizer) -> Snapshot:
-    """Copy what a checkpoint holds, from a GPU into pinned memory. 1.1 GB took 0.3 s on two cores."""
+    """Copy what a checkpoint holds, from a GPU into pinned memory. 1.15 GB took 0.4 s on two busy cores."""
     parameters = dict(model.named_parameters())
     rows = {name: rows_of(parameter) for name, parameter in parameters.items()}
     state = optimizer.named_state()
