@@ -73,8 +73,9 @@ class Contestant:
 
     def _trainer(self, run: Path) -> Any:
         from tezgah.models.build import build_model
-        from tezgah.training.loop import Callbacks, Data, Trainer
+        from tezgah.training.loop import Trainer
         from tezgah.training.place import choose_place
+        from tezgah.training.reader import Callbacks, Data
         from tezgah.training.settings import TrainSettings
         from tezgah.training.signals import StopWish
         from tezgah.training.world import join_world

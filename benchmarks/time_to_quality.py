@@ -26,6 +26,7 @@ from tezgah.console import say
 from tezgah.runlog import git_state
 
 RATES = (5e-4, 1e-3, 2e-3)  # of nanoGPT, tuned with the first seed
+EVERY = 100  # steps between its readings; the last of them sets the mark
 PARAMETERS = 0.03  # contestants differ at most by this share
 
 # Ours, and what is left of it when its parts are taken away one after another.
@@ -66,11 +67,12 @@ def main() -> None:
     begun = measuring.conditions()
     tokens = python_tokens(arguments.data, arguments.vocab_size)
     theirs = Race(
-        "nanogpt", tokens.folder, arguments.vocab_size, peer=str(arguments.nanogpt), steps=arguments.steps, every=40
+        "nanogpt", tokens.folder, arguments.vocab_size, peer=str(arguments.nanogpt), steps=arguments.steps, every=EVERY
     )
     theirs = dataclasses.replace(theirs, most=arguments.steps, threads=arguments.threads)
-    tuning = {rate: measure(dataclasses.replace(theirs, learning_rate=rate)) for rate in RATES}
-    best = min(RATES, key=lambda rate: tuning[rate]["rows"][-1]["loss"])
+    rates = arguments.rates
+    tuning = {rate: measure(dataclasses.replace(theirs, learning_rate=rate)) for rate in rates}
+    best = min(rates, key=lambda rate: tuning[rate]["rows"][-1]["loss"])
     tuned = dataclasses.replace(theirs, learning_rate=best)
     runs: dict[str, list[dict[str, Any]]] = {"nanoGPT, tuned": []}
     targets = []
@@ -105,7 +107,7 @@ def contestants(arguments: argparse.Namespace, tokens: PythonTokens) -> dict[str
     """Who runs beside tuned nanoGPT, by title."""
     ours = Race("tezgah", tokens.folder, arguments.vocab_size, every=10, threads=arguments.threads)
     line = {title: dataclasses.replace(ours, most=changes["steps"], **changes) for title, changes in PARTS.items()}
-    most = arguments.steps * 3 // 2
+    most = arguments.most
     peer = dataclasses.replace(ours, steps=arguments.steps, most=most, every=40)
     line["nanoGPT, its default"] = dataclasses.replace(
         peer, name="nanogpt-default", peer=str(arguments.nanogpt), learning_rate=6e-4
@@ -146,6 +148,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--data", type=Path, default=Path("runs/python-tokens"), help="folder for the tokens")
     made.add_argument("--vocab-size", type=int, default=8_192, help="of the tokenizer that all share")
     made.add_argument("--steps", type=int, default=400, help="of nanoGPT, which set the mark")
+    made.add_argument(
+        "--rates", type=float, nargs="+", default=list(RATES), help="learning rates nanoGPT is tuned over"
+    )
+    made.add_argument("--most", type=int, default=600, help="steps after which other peers give up")
     made.add_argument("--seeds", type=int, default=3, help="of nanoGPT tuned and of ours; others run once")
     made.add_argument("--threads", type=int, default=2, help="CPU threads of each")
     made.add_argument("--results", type=Path, default=measuring.RESULTS, help="folder for the results")

@@ -214,11 +214,11 @@ def test_a_changed_folder_is_seen(texts: Path, foreign: Path, tmp_path: Path) ->
 def test_an_unfinished_training_refuses_another_model_by_name(
     texts: Path, foreign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stopped(trainer: Any) -> None:
+    def stopped(*_: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tezgah.training.loop.Trainer._write_model", stopped)
+        patch.setattr("tezgah.training.saving.Checkpoints.write_model", stopped)
         with pytest.raises(KeyboardInterrupt):
             go(tmp_path / "run", recipe(texts, foreign))
     os.utime(foreign / "model.safetensors", ns=(1, 1))

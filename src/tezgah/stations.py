@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from tezgah.evaluation.bits_per_byte import Indices
     from tezgah.models.causal import CausalLM
     from tezgah.tokenizer.tokenizer import Tokenizer
-    from tezgah.training.loop import Callbacks, TrainResult
+    from tezgah.training.loop import TrainResult
     from tezgah.training.place import Place
+    from tezgah.training.reader import Callbacks
 
 MEASURED_DOCUMENTS = 10_000  # held-out documents that a tokenizer is measured on, at most
 
@@ -168,7 +169,8 @@ def train_on(
     """Train `model` in place on the tokens in `run`, or on a stream. Returns the result and the epochs it came to."""
     from tezgah.tokens.sequences import Sequences
     from tezgah.tokens.shards import TokenStream
-    from tezgah.training.loop import Data, train
+    from tezgah.training.loop import train
+    from tezgah.training.reader import Data
     from tezgah.training.settings import closed
     from tezgah.training.world import join_world
 
@@ -267,7 +269,7 @@ def _callbacks(recipe: Recipe, tokenizer: "Tokenizer", held_out: Any, context_le
     from tezgah.evaluation.bits_per_byte import evaluate_documents
     from tezgah.evaluation.readings import reading_documents
     from tezgah.generation.generate import generate
-    from tezgah.training.loop import Callbacks
+    from tezgah.training.reader import Callbacks
 
     documents = reading_documents(held_out, recipe.evaluate.reading_bytes)
     batch_size, new_tokens = recipe.evaluate.batch_size, recipe.train.sample_tokens

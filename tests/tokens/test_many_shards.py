@@ -20,6 +20,7 @@ from tezgah.tokens.index import FORMAT, SplitIndex, TokensIndex, write_index
 from tezgah.tokens.npy import HEADER_BYTES, header
 from tezgah.tokens.sequences import Sequences
 from tezgah.tokens.shards import TokenStream
+from tezgah.training.reader import Callbacks, Data
 from tezgah.training.settings import TrainSettings
 
 SHARD_TOKENS = 448  # with its header 1,024 bytes
@@ -52,8 +53,8 @@ def train(stream: TokenStream, run: Path, monkeypatch: pytest.MonkeyPatch) -> li
     shape = ModelSettings(n_layers=1, width=16, n_heads=1, context_length=16)
     model = build_model(build_config(shape, 64), seed=1)
     sequences = Sequences(stream, 16)
-    callbacks = loop.Callbacks(lambda model, place: {}, lambda model, place: [], lambda folder: None)
-    loop.train(model, loop.Data(sequences, sequences, 0), settings, run, "a recipe", callbacks)
+    callbacks = Callbacks(lambda model, place: {}, lambda model, place: [], lambda folder: None)
+    loop.train(model, Data(sequences, sequences, 0), settings, run, "a recipe", callbacks)
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [row["loss"] for row in rows[1:]]
 

@@ -25,6 +25,7 @@ from tezgah.errors import Diverged, InputError
 from tezgah.files import FullDisk
 from tezgah.training import journal as journals
 from tezgah.training import loop, step
+from tezgah.training.reader import Callbacks
 from tezgah.training.settings import TrainSettings
 from tezgah.training.trackers import Trackers
 
@@ -36,10 +37,10 @@ NOT_NEEDED = ("config.json", "tokenizer.json")
 def train(folder: Path, settings: TrainSettings = SETTINGS) -> list[dict[str, Any]]:
     """Train in `folder`, with a tokenizer's file beside every model."""
     with pytest.MonkeyPatch.context() as patch:
-        whole = loop.Callbacks
+        whole = Callbacks
         tokenizer = json.dumps({"model": {"vocab": {chr(97 + n): n for n in range(26)}}})
         save = lambda folder: (folder / "tokenizer.json").write_text(tokenizer) and None  # noqa: E731
-        patch.setattr(loop, "Callbacks", lambda reading, samples, extras: whole(reading, samples, save))
+        patch.setattr(training, "Callbacks", lambda reading, samples, extras: whole(reading, samples, save))
         return training.train(folder, settings)
 
 

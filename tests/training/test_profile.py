@@ -26,6 +26,7 @@ from tezgah.tokens.sequences import Sequences
 from tezgah.tokens.shards import TokenStream
 from tezgah.training import profile
 from tezgah.training.profile import ATTENTION, CLIP, DATA, ELEMENTWISE, OPTIMIZER, OTHER, PARTS, PRODUCTS, READ, Cost
+from tezgah.training.reader import Callbacks, Data
 from tezgah.training.settings import TrainSettings
 
 RUN = """
@@ -180,8 +181,8 @@ def train(folder: Path, settings: TrainSettings, is_profiled: bool, context: int
         build_config(ModelSettings(n_layers=2, width=32, n_heads=2, context_length=context), 64), seed=1
     )
     sequences = Sequences(TokenStream(folder / "tokens", "train"), context)
-    callbacks = loop.Callbacks(lambda model, place: {}, lambda model, place: [], lambda folder: None)
-    loop.train(model, loop.Data(sequences, sequences, 0), settings, folder, "a recipe", callbacks, is_profiled)
+    callbacks = Callbacks(lambda model, place: {}, lambda model, place: [], lambda folder: None)
+    loop.train(model, Data(sequences, sequences, 0), settings, folder, "a recipe", callbacks, is_profiled)
 
 
 SETTINGS = msgspec.structs.replace(test_loop.SETTINGS, steps=12, gradient_clip=0.1, validation_steps=100)

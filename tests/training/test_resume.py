@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 import numpy as np
 import tezgah.training.loop as loop
+import tezgah.training.reader as reader
 from tezgah.models.build import build_config, build_model
 from tezgah.models.settings import ModelSettings
 from tezgah.tokens.build import ShardWriter
@@ -45,8 +46,8 @@ settings = TrainSettings(
     steps=160, batch_size=4, device="cpu", compile=False, threads=1,
     checkpoint_steps=20, keep_checkpoints=2, validation_steps=25, validation_batches=1,
 )
-callbacks = loop.Callbacks(lambda model, place: {}, lambda model, place: [], lambda folder: None)
-loop.train(model, loop.Data(sequences, sequences, 0), settings, folder, "the recipe", callbacks)
+callbacks = reader.Callbacks(lambda model, place: {}, lambda model, place: [], lambda folder: None)
+loop.train(model, reader.Data(sequences, sequences, 0), settings, folder, "the recipe", callbacks)
 """
 
 

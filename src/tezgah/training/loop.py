@@ -5,11 +5,9 @@ sequences a step reads, its learning rate and its dropout follow from (seed, ste
 loading the weights and the optimizer and going on.
 """
 
-import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,17 +17,15 @@ from torch.autograd.profiler import record_function
 
 from tezgah.console import Progress, progress, say, warn
 from tezgah.errors import Diverged, InputError
-from tezgah.files import atomic_folder, write_json
+from tezgah.files import write_json
 from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import save_model
 from tezgah.models.cost import flops_per_token
-from tezgah.nn.modes import evaluating
 from tezgah.starting import checkpoints
 from tezgah.tokens.pairs import count_pairs
-from tezgah.tokens.sequences import Sequences, TrainingSequences
 from tezgah.training.allocator import keep_freed_memory
-from tezgah.training.best import FOLDER, Best
-from tezgah.training.checkpoint import TrainingState, folder_of, resume, save_checkpoint
+from tezgah.training.best import Best
+from tezgah.training.checkpoint import TrainingState, resume
 from tezgah.training.checks import check_before_training, check_initial_loss, out_of_memory
 from tezgah.training.clock import Clock
 from tezgah.training.float8 import check_float8, multiplying_in_float8
@@ -39,19 +35,16 @@ from tezgah.training.pairs import start_from_pairs
 from tezgah.training.place import Place, choose_place, matrix_rate
 from tezgah.training.planning import plan_training
 from tezgah.training.profile import READ, naming_kernels, profiled
-from tezgah.training.readings import loss_readings
-from tezgah.training.saving import Saver
+from tezgah.training.reader import Callbacks, Data, Reader
+from tezgah.training.saving import Checkpoints
 from tezgah.training.settings import TrainSettings
-from tezgah.training.sharding import is_sharded, whole_model
+from tezgah.training.sharding import whole_model
 from tezgah.training.signals import StopWish, stop_wish
-from tezgah.training.snapshot import take_snapshot
 from tezgah.training.space import with_space
 from tezgah.training.step import Stepper, why_left_out
 from tezgah.training.trackers import Trackers
 from tezgah.training.view import View
 from tezgah.training.world import World, begin, end, join_world, lost_process
-
-SAVING = timedelta(days=1)  # processes that write a checkpoint together wait for one another so long: for a full disk
 
 
 @dataclass(frozen=True)
@@ -60,34 +53,6 @@ class TrainResult:
 
     steps: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class Callbacks:
-    """What is done at a reading, by those who know how; training does not.
-
-    `reading` measures the model as it stands, `samples` lets it write, `save_extras` adds files
-    (the tokenizer's) to a folder that a model was written into.
-    """
-
-    reading: Callable[[CausalLM, Place], dict[str, Any]]
-    samples: Callable[[CausalLM, Place], list[dict[str, str]]]
-    save_extras: Callable[[Path], None]
-
-
-@dataclass(frozen=True)
-class Data:
-    """Both splits as sequences, and the id that separates their documents, each read by itself or not."""
-
-    train: TrainingSequences
-    validation: Sequences
-    separator_id: int
-    reads_separately: bool = False
-
-    @property
-    def boundary_id(self) -> int | None:
-        """The id at which another document begins; None where documents are read on as one text."""
-        return self.separator_id if self.reads_separately else None
 
 
 def train(
@@ -115,7 +80,7 @@ def train(
         low = multiplying_in_float8(model) if place.float8 else nullcontext()
         with stop_wish() as wish, naming_kernels(is_profiled and place.compiled), low:
             trainer = Trainer(model, data, settings, run, fingerprint, callbacks, world, place, wish)
-            with closing(trainer.stepper.batches), closing(trainer.trackers), closing(trainer.saver):
+            with closing(trainer.stepper.batches), closing(trainer.trackers), closing(trainer.checkpoints):
                 result = trainer.train(run / "profile" if is_profiled and world.is_first else None)
         world.from_first(0.0)  # nobody leaves while another still needs the group
         return result
@@ -155,8 +120,6 @@ class Trainer:
         if settings.start == "pairs" and not checkpoints(run):
             self._start_from_pairs()
         self.stepper = Stepper(model, data.train, settings, world, place, data.boundary_id)
-        self.saver = Saver(wish)
-        self.apart = world.apart(SAVING) if is_sharded(model) else world  # for the thread that writes checkpoints
         self.state = resume(run, model, self.stepper.optimizer, world)
         if place.compiled:
             for part in model.compiled_parts():
@@ -165,13 +128,25 @@ class Trainer:
             self.stepper.loss_scale = self.state.loss_scale or self.stepper.loss_scale
         if self.state:
             self.clock = Clock(self.state.seconds)
-        self.saved = self._seconds()  # when the newest checkpoint was written
-        self.reading_seconds = 0.0  # of the reading that was timed
+        self.checkpoints = Checkpoints(
+            run,
+            model,
+            self.stepper.optimizer,
+            settings,
+            data.separator_id,
+            callbacks.save_extras,
+            world,
+            wish,
+            self._seconds,
+        )
+        self.reader = Reader(data, settings, place, callbacks, self._seconds)
 
     def _start_from_pairs(self) -> None:
         """First weights from the text itself, before anything looks at them."""
         pairs = count_pairs(self.data.train.sample.stream, self.model.config.vocab_size)
         start_from_pairs(self.model.to(self.place.device), pairs, self.place, self.settings.seed)
+        for weight in (self.model.embedding.weight, self.model.head_weight()):
+            self.world.share(weight.data)
         if self.world.is_first:
             say(f"model: starts from {pairs.counts.sum():,} pairs of tokens, {len(pairs.counts):,} of them different")
 
@@ -182,7 +157,7 @@ class Trainer:
         journal = Journal(self.run, step if self.state else None, self.trackers) if self.world.is_first else None
         model = None if self.state else self._whole_model()
         if journal and model:
-            row = self._timed_reading(model)
+            row = self.reader.timed_reading(model)
             check_initial_loss(row["validation_loss"], self.model.config.vocab_size)
             journal.add({"step": 0, "tokens": 0, "epoch": 0.0, "seconds": self._seconds(), **row})
         self.plan = plan_training(
@@ -201,27 +176,29 @@ class Trainer:
             while step < steps:
                 step += 1
                 row = self.step(step, steps)
-                due = self.world.is_first and self._checkpoint_due(step)
-                stop, failed, due = self.world.any(self.wish.made, self.saver.has_failed, due)
+                due = self.world.is_first and self.checkpoints.is_due(step)
+                stop, failed, due = self.world.any(self.wish.made, self.checkpoints.has_failed, due)
                 if failed:
-                    self._await_checkpoint()
-                model = self._whole_model() if self._is_read(step) else None
+                    self.checkpoints.wait()
+                model = self._whole_model() if self.reader.is_due(step, self.plan) else None
                 if journal and best:
                     self._record(journal, bar, row, rate, model)
                     self._weigh(best, row, model)
                 over = self._is_over(best)
                 if step == steps or stop or over or due:
-                    self._save(step, steps, journal)
+                    if journal:
+                        self._write(journal.sync)
+                    self.checkpoints.begin(self._state(step, steps))
                 stepped()
                 if over:
                     break
                 if stop and step < steps:
-                    self._await_checkpoint()
+                    self.checkpoints.wait()
                     raise KeyboardInterrupt
-        self._await_checkpoint()
+        self.checkpoints.wait()
         if journal:
             journal.close()
-            self._write(partial(self._write_model, step))
+            self._write(partial(self.checkpoints.write_model, step))
         return TrainResult(step, self._seconds())
 
     def _write(self, write: Callable[[], None]) -> None:
@@ -249,22 +226,13 @@ class Trainer:
             )
         return over
 
-    def _is_read(self, step: int) -> bool:
-        """Whether the model is measured or lets us see a sample after this step."""
-        steps, sample_steps = self.plan, self.settings.sample_steps
-        return step == steps.steps or step % steps.reading_steps == 0 or (sample_steps > 0 and step % sample_steps == 0)
-
     @record_function(READ)
     def _record(
         self, journal: Journal, bar: Progress, row: dict[str, Any], rate: float, model: CausalLM | None
     ) -> None:
         """Add a step's row, with a reading and samples of `model` where they are due, and move the bar."""
-        step, settings, last = row["step"], self.settings, row["step"] == self.plan.steps
-        sampled = last or (settings.sample_steps > 0 and step % settings.sample_steps == 0)
-        if model and (last or step % self.plan.reading_steps == 0):
-            row |= self._reading(model, with_samples=sampled or not settings.sample_steps)
-        elif model:
-            row["samples"] = self._samples(model)
+        if model:
+            row |= self.reader.due(model, row["step"], self.plan)
         self._write(partial(journal.add, row))
         share = row["tokens_per_second"] * flops_per_token(self.model.config) / rate / self.world.size
         loss = "step left out" if "skipped" in row else f"loss {row['loss']:.3f}"
@@ -304,29 +272,12 @@ class Trainer:
             except InputError as refused:  # says less than what happened
                 warn(str(refused))
 
-    def _reading(self, model: CausalLM, with_samples: bool) -> dict[str, Any]:
-        with evaluating(model):
-            data = self.data
-            row = loss_readings(model, data.train.sample, data.validation, self.settings, self.place, data.boundary_id)
-            row |= self.callbacks.reading(model, self.place)
-        return row | ({"samples": self._samples(model)} if with_samples else {})
-
-    def _timed_reading(self, model: CausalLM) -> dict[str, Any]:
-        start = self._seconds()
-        row = self._reading(model, with_samples=True)
-        self.reading_seconds = self._seconds() - start
-        return row
-
     def _known_reading_seconds(self) -> float:
         """Seconds of a reading; one is taken where the first was another session's."""
         model = self._whole_model() if self.state else None
         if model:
-            self._timed_reading(model)
-        return self.reading_seconds
-
-    def _samples(self, model: CausalLM) -> list[dict[str, str]]:
-        with evaluating(model):
-            return self.callbacks.samples(model, self.place)
+            self.reader.timed_reading(model)
+        return self.reader.seconds
 
     def _check_state(self) -> None:
         """Refuse a checkpoint of other settings; say when its bits may not be repeated here."""
@@ -354,18 +305,8 @@ class Trainer:
             return progress("training", total=steps, unit="steps", done=step)
         return nullcontext()  # type: ignore[return-value]
 
-    def _checkpoint_due(self, step: int) -> bool:
-        settings = self.settings
-        if settings.checkpoint_steps and step % settings.checkpoint_steps == 0:
-            return True
-        minutes = (self._seconds() - self.saved) / 60
-        return 0 < settings.checkpoint_minutes <= minutes
-
-    @record_function(READ)
-    def _save(self, step: int, steps: int, journal: Journal | None) -> None:
-        """Copy what a checkpoint holds and let it be written while training goes on. Waits for the one before."""
-        self._await_checkpoint()
-        state = TrainingState(
+    def _state(self, step: int, steps: int) -> TrainingState:
+        return TrainingState(
             step=step,
             steps=steps,
             tokens=step * self.stepper.batch_tokens,
@@ -374,30 +315,6 @@ class Trainer:
             environment=self.place.environment(),
             loss_scale=self.stepper.loss_scale,
         )
-        if journal:
-            self._write(journal.sync)
-        if journal or is_sharded(self.model):
-            snapshot = take_snapshot(self.model, self.stepper.optimizer)
-            extras, keep, world = self.callbacks.save_extras, self.settings.keep_checkpoints, self.apart
-            separator_id = self.data.separator_id
-            write = partial(save_checkpoint, self.run, snapshot, state, separator_id, extras, keep, world)
-            self.saver.begin(partial(with_space, write, self._is_stopped_by_all(snapshot.is_sharded)))
-        self.saved = self._seconds()
-
-    def _await_checkpoint(self) -> None:
-        """Until the checkpoint that is being written is there; where it fails, training ends in every process."""
-        self.world.together(self.run / "checkpoints", self.saver.wait)
-
-    def _is_stopped_by_all(self, sharded: bool) -> Callable[[], bool]:
-        """Whether those who write a checkpoint together are asked to stop, or who writes it alone."""
-        return (lambda: self.apart.any(self.wish.made)[0]) if sharded else (lambda: self.wish.made)
-
-    def _write_model(self, step: int) -> None:
-        """The model to use, from the last checkpoint: as it stands, or as it stood at the best reading."""
-        best = self.run / FOLDER
-        source = best if self.settings.keep_best and best.is_dir() else folder_of(self.run, step)
-        with atomic_folder(self.run / "model") as folder:
-            shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("training_state"))
 
     def _write_folder(self, model: CausalLM, folder: Path) -> None:
         save_model(model, folder, self.data.separator_id)

@@ -67,6 +67,11 @@ class World:
         """Of each wish, whether any process has it."""
         return tuple(wish > 0 for wish in self._most(*map(float, wishes)))
 
+    def share(self, tensor: Tensor) -> None:
+        """Give every process the first one's numbers, in place."""
+        if self.size > 1:
+            dist.broadcast(tensor, 0)
+
     def from_first(self, value: float) -> float:
         """What the first process holds, in all of them."""
         if self.size == 1:
