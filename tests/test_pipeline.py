@@ -158,7 +158,7 @@ OTHER: dict[str, Any] = {
 OTHER |= {"tokens.mode": "stream", "tokens.documents": "separate"}
 OTHER |= {"model.shape": "gpt2", "model.size": "tiny", "model.tied": True, "train.optimizer": "adamw"}
 OTHER |= {"train.schedule": "cosine", "train.device": "cpu", "train.precision": "fp32", "train.on_divergence": "skip"}
-OTHER |= {"train.trackers": ["wandb"], "train.start": "pairs", "corpus.temperature": 2.0}
+OTHER |= {"train.trackers": ["wandb"], "train.sharding": "full", "train.start": "pairs", "corpus.temperature": 2.0}
 REDONE |= {"corpus.weights": ["train"], "corpus.temperature": ["train"]}
 OTHER |= {"corpus.include": ["*.txt"], "corpus.keep_columns": ["x"], "corpus.split_key": "x", "corpus.text_column": "x"}
 
