@@ -193,7 +193,7 @@ def test_a_disk_that_is_full_at_every_write_is_waited_for(done, tmp_path, monkey
     written |= {f"checkpoints/.step-{number:06d}/training_state" for number in (2, 4, 6)}
     written |= {"checkpoints/.best/model.safetensors", "checkpoints/.best/.reading.json"}
     assert written <= refused
-    assert capsys.readouterr().err.count("Training waits: free some space and it goes on") > 5
+    assert capsys.readouterr().err.count("The write waits: free some space and it goes on") > 5
 
 
 def test_a_batch_that_cannot_be_kept_does_not_hide_that_training_diverged(tmp_path, monkeypatch, capsys):
