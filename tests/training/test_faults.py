@@ -294,7 +294,7 @@ def test_a_disk_that_is_really_full_is_waited_for(tmp_path):
         assert process.stderr
         for line in process.stderr:
             said.append(line)
-            if "Training waits" in line:
+            if "The write waits" in line:
                 filler.join()
                 time.sleep(0.5)  # tries, and waits on
                 (inside / "filler").unlink()
