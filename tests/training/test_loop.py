@@ -18,7 +18,8 @@ import torch
 from safetensors.torch import load_file
 
 import tezgah.training.loop as loop
-import tezgah.training.saving as saving
+import tezgah.training.reader as reader
+import tezgah.training.saving as checkpoints
 import tezgah.training.step as step
 from tezgah.errors import InputError
 from tezgah.files import FullDisk
@@ -153,7 +154,7 @@ def test_rows_are_on_the_disk_before_the_checkpoint_after_them(tmp_path, monkeyp
         save_checkpoint(run, snapshot, state, *rest)
 
     monkeypatch.setattr(os, "fsync", counting)
-    monkeypatch.setattr(saving, "save_checkpoint", saving)
+    monkeypatch.setattr(checkpoints, "save_checkpoint", saving)
     train(tmp_path)
     assert synced == [3, 5, 7]
 
@@ -168,7 +169,7 @@ def test_a_full_disk_is_waited_for_and_nothing_is_lost(tmp_path, monkeypatch, ca
             raise FullDisk("step-000002: the disk is full. Free some space and run the same command again.")
         save_checkpoint(*arguments)
 
-    monkeypatch.setattr(saving, "save_checkpoint", saving)
+    monkeypatch.setattr(checkpoints, "save_checkpoint", saving)
     assert losses(train(tmp_path / "full")) == losses(whole)
     said = capsys.readouterr().err
     assert said.count("step-000002: the disk is full. The write waits") == 2
@@ -188,7 +189,7 @@ def test_training_goes_on_while_a_checkpoint_is_written_one_at_a_time(tmp_path, 
         written.append(state.step)
         begun.release()
 
-    monkeypatch.setattr(saving, "save_checkpoint", saving)
+    monkeypatch.setattr(checkpoints, "save_checkpoint", saving)
     train(tmp_path)
     assert written == [2, 4, 6]
     state = load_file(tmp_path / "checkpoints" / "step-000002" / "training_state" / "optimizer.safetensors")
@@ -199,7 +200,7 @@ def test_a_checkpoint_that_cannot_be_written_ends_training_soon(tmp_path, monkey
     def refused(run, snapshot, state, *rest):
         raise InputError("step-000002: cannot be written.")
 
-    monkeypatch.setattr(saving, "save_checkpoint", refused)
+    monkeypatch.setattr(checkpoints, "save_checkpoint", refused)
     with pytest.raises(InputError, match="step-000002: cannot be written"):
         train(tmp_path, msgspec.structs.replace(SETTINGS, steps=500, validation_steps=500))
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) < 100
@@ -217,7 +218,7 @@ def test_a_checkpoint_begun_before_training_fails_is_finished(tmp_path, monkeypa
         time.sleep(0.2)
         save_checkpoint(*arguments)
 
-    monkeypatch.setattr(saving, "save_checkpoint", slow)
+    monkeypatch.setattr(checkpoints, "save_checkpoint", slow)
     monkeypatch.setattr(step.Stepper, "step", failing)
     with pytest.raises(RuntimeError, match="an accident"):
         train(tmp_path)
@@ -308,7 +309,7 @@ def losses_at_readings(monkeypatch, losses):
     """Let the readings see these validation losses, one after another."""
     told = iter(losses)
     monkeypatch.setattr(
-        loop, "loss_readings", lambda *arguments: {"validation_loss": next(told), "train_eval_loss": 1.0}
+        reader, "loss_readings", lambda *arguments: {"validation_loss": next(told), "train_eval_loss": 1.0}
     )
 
 
@@ -389,14 +390,14 @@ def test_a_training_killed_before_its_first_checkpoint_plans_no_other(tmp_path, 
     few = msgspec.structs.replace(SETTINGS, steps=None, minutes=0.2, validation_steps=100)
     monkeypatch.setattr(step, "measure_step", takes(1.5))
     with monkeypatch.context() as patch:
-        patch.setattr(saving, "save_checkpoint", killed)
+        patch.setattr(checkpoints, "save_checkpoint", killed)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path, few)
     plan = tmp_path / "checkpoints" / "plan.json"
     left = plan.read_text()
     monkeypatch.setattr(step, "measure_step", takes(3.0))
     with monkeypatch.context() as patch:
-        patch.setattr(saving, "save_checkpoint", killed)
+        patch.setattr(checkpoints, "save_checkpoint", killed)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path, few)
     assert plan.read_text() == left  # the same training keeps its number of steps
