@@ -33,10 +33,10 @@ class Quota:
         return [units / self.period for units in self.units]
 
     def turns(self, first: int, count: int) -> NDArray[np.int64]:
-        """Whose turns the first-th to (first + count - 1)-th are, (count,).
+        """Whose turns the first-th to (first + count - 1)-th are, counted from 0, (count,).
 
-        >>> Quota([2, 1]).turns(4, 5).tolist()
-        [1, 0, 0, 1, 0]
+        >>> Quota([2, 1]).turns(0, 5).tolist(), Quota([2, 1]).turns(4, 5).tolist()
+        ([0, 0, 1, 0, 0], [0, 1, 0, 0, 1])
         """
         return self._turns[np.arange(first, first + count) % self.period]
 
