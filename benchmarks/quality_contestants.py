@@ -71,6 +71,8 @@ class Learner:
 class Windows:
     """Training's windows, shuffled by a seed, without repetition."""
 
+    predicts_all = True
+
     def __init__(self, folder: str) -> None:
         self.ids = np.load(Path(folder) / "train.npy", mmap_mode="r")
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from tezgah.nn.attention import attend, explicit_attention
 from tezgah.nn.blocked_attention import BlockedAttention, hidden_from, later_keys
 from tezgah.nn.config import Rope
-from tezgah.nn.cross_entropy import IGNORED, SoftmaxSlope, cross_entropy_sum
+from tezgah.nn.cross_entropy import IGNORED, SoftmaxSlope, cross_entropy_sum, hits
 from tezgah.nn.mlp import gelu_tanh
 from tezgah.nn.norms import RMSNorm
 from tezgah.nn.positions import rotary_table, rotate
@@ -83,11 +83,12 @@ def test_sliced_loss_and_its_gradients_equal_torchs(smoothing, z_loss, has_bias,
     bias = torch.randn(11, requires_grad=True) if has_bias else None
     targets = torch.randint(0, 11, (2, 7))
     targets[0, 3] = IGNORED
-    ours = cross_entropy_sum(hidden, weight, targets, SoftmaxSlope(smoothing, z_loss), bias)
+    ours, found = cross_entropy_sum(hidden, weight, targets, SoftmaxSlope(smoothing, z_loss), bias)
     logits = F.linear(hidden, weight, bias).flatten(0, 1)
     theirs = F.cross_entropy(logits, targets.flatten(), reduction="sum", label_smoothing=smoothing)
     theirs = theirs + z_loss * (logits.logsumexp(-1) ** 2)[targets.flatten() != IGNORED].sum()
     torch.testing.assert_close(ours, theirs)
+    assert found == (logits.argmax(-1) == targets.flatten()).sum()
     inputs = (hidden, weight) if bias is None else (hidden, weight, bias)
     for mine, expected in zip(
         torch.autograd.grad(3 * ours, inputs), torch.autograd.grad(3 * theirs, inputs), strict=True
@@ -96,4 +97,12 @@ def test_sliced_loss_and_its_gradients_equal_torchs(smoothing, z_loss, has_bias,
     with torch.no_grad():  # a reading: nothing is added
         plain = F.cross_entropy(logits, targets.flatten(), reduction="sum")
         read = cross_entropy_sum(hidden, weight, targets, SoftmaxSlope(smoothing, z_loss), bias)
-    torch.testing.assert_close(read, plain)
+    torch.testing.assert_close(read.loss, plain)
+    assert read.hits == found
+
+
+def test_of_equal_scores_the_first_id_is_the_likeliest():
+    scores = torch.randint(0, 3, (200, 5)).float()  # ties in most rows
+    answers = torch.randint(0, 5, (200, 1))
+    counted = torch.rand(200, 1) < 0.7
+    assert hits(scores, answers, counted) == ((scores.argmax(-1, keepdim=True) == answers) & counted).sum()

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from tezgah.models.config import CausalConfig
 from tezgah.nn.cache import KVCache
-from tezgah.nn.cross_entropy import SoftmaxSlope, cross_entropy_sum
+from tezgah.nn.cross_entropy import Scored, SoftmaxSlope, cross_entropy_sum
 from tezgah.nn.masks import packed_documents, text_positions
 from tezgah.nn.precision import widened
 from tezgah.nn.stack import Stack
@@ -89,7 +89,11 @@ class CausalLM(nn.Module):
         return self.stack(x, attention_mask, positions, cache, head_mask, trace)  # type: ignore[no-any-return]
 
     def loss(self, ids: Tensor, targets: Tensor, separator_id: int | None = None) -> Tensor:
-        """Sum of the cross-entropies of `targets`, in nats; both (batch, time), −100 is not counted.
+        """Sum of the cross-entropies, in nats: that of `scored`."""
+        return self.scored(ids, targets, separator_id).loss
+
+    def scored(self, ids: Tensor, targets: Tensor, separator_id: int | None = None) -> Scored:
+        """Summed cross-entropy of `targets`, in nats, and hits among them; both (batch, time), −100 is not counted.
 
         With a `separator_id` every document is read by itself, as if it stood alone: it begins with its separator,
         looks at no other document, and its positions are counted from there.

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from tezgah.models.causal import embedded
 from tezgah.models.config import EncoderConfig
-from tezgah.nn.cross_entropy import IGNORED, SoftmaxSlope, cross_entropy_sum
+from tezgah.nn.cross_entropy import IGNORED, Scored, SoftmaxSlope, cross_entropy_sum
 from tezgah.nn.linear import linear
 from tezgah.nn.masks import text_positions
 from tezgah.nn.mlp import ACTIVATIONS
@@ -104,7 +104,11 @@ class Encoder(nn.Module):
         return torch.tanh(linear(first, self.pooler))
 
     def loss(self, ids: Tensor, targets: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Sum of the cross-entropies of `targets`, in nats; both (batch, time), −100 is not counted.
+        """Sum of the cross-entropies, in nats: that of `scored`."""
+        return self.scored(ids, targets, attention_mask).loss
+
+    def scored(self, ids: Tensor, targets: Tensor, attention_mask: Tensor | None = None) -> Scored:
+        """Summed cross-entropy of `targets`, in nats, and hits among them; both (batch, time), −100 is not counted.
 
         Scores are computed where there is a target only: of the usual 15 positions in a hundred.
         """

@@ -8,6 +8,7 @@ Uncompiled, torch's own cross-entropy of all logits takes half the time, and is 
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,13 @@ SLICE_ROWS = 1_024
 PLAIN_LOGITS = 1 << 26  # of all rows, with their gradients a gigabyte: beyond it they are sliced uncompiled too
 
 
+class Scored(NamedTuple):
+    """What logits are worth: the summed loss in nats, and how many targets are the likeliest id of their position."""
+
+    loss: Tensor
+    hits: Tensor
+
+
 class SoftmaxSlope(nn.Module):
     """The loss of a slice of logits and its gradient; a module so that it can be compiled in place.
 
@@ -37,8 +45,8 @@ class SoftmaxSlope(nn.Module):
         super().__init__()
         self.smoothing, self.z_loss = smoothing, z_loss
 
-    def forward(self, logits: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
-        """Summed loss of `logits`, (rows, vocab), and its slope: softmax minus one-hot where nothing is added.
+    def forward(self, logits: Tensor, answers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Summed loss and hits of `logits`, (rows, vocab), and the loss's slope: softmax minus one-hot by itself.
 
         `answers`, (rows,), holds IGNORED where nothing is predicted: loss and slope are 0 there.
         """
@@ -56,26 +64,38 @@ class SoftmaxSlope(nn.Module):
             losses = losses - self.smoothing * scores.mean(-1, keepdim=True)
             slope = slope - self.smoothing / scores.shape[-1]
         losses = losses + self.z_loss * log_total**2
-        return (losses * counted).sum(), (slope * counted).to(logits.dtype)
+        return (losses * counted).sum(), hits(scores, answers, counted), (slope * counted).to(logits.dtype)
 
-    def plain(self, logits: Tensor, answers: Tensor) -> Tensor:
-        """The same loss by torch's own functions, which keep what their gradient needs."""
+    def plain(self, logits: Tensor, answers: Tensor) -> Scored:
+        """The same by torch's own functions, which keep what their gradient needs."""
         scores = widened(logits)
         loss = F.cross_entropy(scores, answers, ignore_index=IGNORED, reduction="sum", label_smoothing=self.smoothing)
         if self.z_loss:
             loss = loss + self.z_loss * (scores.logsumexp(-1) ** 2 * (answers != IGNORED)).sum()
-        return loss
+        counted = (answers != IGNORED)[:, None]
+        return Scored(loss, hits(scores.detach(), answers.clamp_min(0)[:, None], counted))
+
+
+def hits(scores: Tensor, answers: Tensor, counted: Tensor) -> Tensor:
+    """How many of the `counted` rows of `scores`, (rows, vocab), are highest at their answer; all others (rows, 1).
+
+    Of equal scores the first id is the highest, as argmax has it: in 16 bits they are not rare.
+    """
+    own = scores.gather(-1, answers)
+    is_before = torch.arange(scores.shape[-1], device=scores.device) < answers  # (rows, vocab)
+    better = (scores > own) | ((scores == own) & is_before)
+    return ((better.sum(-1, keepdim=True) == 0) & counted).sum()
 
 
 @record_function(LOSS)
 def cross_entropy_sum(
     hidden: Tensor, weight: Tensor, targets: Tensor, softmax_slope: SoftmaxSlope, bias: Tensor | None = None
-) -> Tensor:
-    """Sum of the cross-entropies, in nats, of `targets` under softmax(hidden · weightᵀ + bias).
+) -> Scored:
+    """The cross-entropies of `targets`, in nats and summed, under softmax(hidden · weightᵀ + bias); and the hits.
 
     `hidden` is (batch, time, width), `weight` (vocab, width), `bias` (vocab,), `targets` (batch, time) with
     IGNORED where nothing is predicted. Logits are in the precision of autocast, the softmax and
-    the sum in float32. Returns a float32 scalar. What `softmax_slope` adds is added where gradients are wanted alone.
+    the sum in float32. Both are scalars, the loss float32. What `softmax_slope` adds is added where gradients are wanted alone.
     """
     rows, answers = hidden.flatten(0, 1), targets.flatten()  # (tokens, width), (tokens,)
     if torch.is_autocast_enabled(rows.device.type):
@@ -84,14 +104,14 @@ def cross_entropy_sum(
         fits = len(rows) * len(weight) <= PLAIN_LOGITS
         if fits and softmax_slope._compiled_call_impl is None:
             return softmax_slope.plain(F.linear(rows, weight, bias), answers)
-        return _SlicedLoss.apply(rows, weight, answers, softmax_slope, bias)  # type: ignore[no-any-return, no-untyped-call]
+        return Scored(*_SlicedLoss.apply(rows, weight, answers, softmax_slope, bias))  # type: ignore[no-untyped-call]
     with torch.autocast(rows.device.type, enabled=False):
         weight, shift = weight.to(rows.dtype), None if bias is None else bias.to(rows.dtype)
-        losses = [
-            F.cross_entropy(widened(F.linear(part, weight, shift)), answer, ignore_index=IGNORED, reduction="sum")
-            for part, answer in _slices(rows, answers, weight.shape[0])
+        plain = SoftmaxSlope().plain
+        scored = [
+            plain(F.linear(part, weight, shift), answer) for part, answer in _slices(rows, answers, weight.shape[0])
         ]
-    return torch.stack(losses).sum()
+    return Scored(*(torch.stack(each).sum() for each in zip(*scored, strict=True)))
 
 
 def _slices(rows: Tensor, answers: Tensor, vocab_size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -107,21 +127,24 @@ class _SlicedLoss(torch.autograd.Function):
     def forward(ctx, rows, weight, answers, softmax_slope, bias):  # type: ignore[no-untyped-def]
         with torch.autocast(rows.device.type, enabled=False):
             low, shift = weight.to(rows.dtype), None if bias is None else bias.to(rows.dtype)
-            losses, row_gradients = [], []
+            losses, found, row_gradients = [], [], []
             weight_gradient, bias_gradient = None, None
             for part, answer in _slices(rows, answers, len(weight)):
-                loss, slope = softmax_slope(F.linear(part, low, shift), answer)  # (), (slice, vocab)
+                loss, right, slope = softmax_slope(F.linear(part, low, shift), answer)  # (), (), (slice, vocab)
                 losses.append(loss)
+                found.append(right)
                 row_gradients.append(slope @ low)
                 weight_gradient = _added(weight_gradient, slope.T @ part)
                 if bias is not None:
                     bias_gradient = _added(bias_gradient, slope.sum(0, dtype=torch.float32))
         ctx.save_for_backward(torch.cat(row_gradients), weight_gradient, bias_gradient)
         ctx.dtypes = weight.dtype, None if bias is None else bias.dtype
-        return torch.stack(losses).sum()
+        all_hits = torch.stack(found).sum()
+        ctx.mark_non_differentiable(all_hits)
+        return torch.stack(losses).sum(), all_hits
 
     @staticmethod
-    def backward(ctx, upstream):  # type: ignore[no-untyped-def]
+    def backward(ctx, upstream, _):  # type: ignore[no-untyped-def]
         rows, weight, bias = ctx.saved_tensors
         weight_dtype, bias_dtype = ctx.dtypes
         bias = None if bias is None else (bias * upstream).to(bias_dtype)

@@ -39,6 +39,8 @@ class Mixture:
     sequences of the whole, for readings.
     """
 
+    predicts_all = True
+
     def __init__(
         self,
         parts: Mapping[str, TrainingSequences],

@@ -50,6 +50,8 @@ class TrainingSequences(Protocol):
     def sample(self) -> "Sequences":
         """Sequences to read the loss on, any of them at any time."""
 
+    predicts_all: bool  # whether every place of every sequence has a target; otherwise some have NO_TARGET
+
     @property
     def in_epoch(self) -> int | None:
         """How many sequences an epoch has; None where that is not known yet."""
@@ -71,6 +73,8 @@ class Sequences:
 
     Raises InputError where the stream makes no sequence.
     """
+
+    predicts_all = True
 
     def __init__(self, stream: Stream, context_length: int, stride: int = 0, keep_short: bool = False) -> None:
         self.stream = stream

@@ -53,6 +53,8 @@ class StreamedSequences:
     epoch begins with the stream's first token.
     """
 
+    predicts_all = True
+
     def __init__(
         self,
         read: Callable[[int], Generator[Piece, None, None]],

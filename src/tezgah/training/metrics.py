@@ -36,6 +36,7 @@ class Row(msgspec.Struct, frozen=True):
     epoch: float = 0.0
     seconds: float = 0.0
     loss: float | None = None  # of this step alone, nats per token
+    accuracy: float | None = None  # of this step alone: the share of targets that were the likeliest id
     learning_rate: float | None = None
     grad_norm: float | None = None
     tokens_per_second: float | None = None

@@ -15,7 +15,7 @@ from tezgah.errors import Diverged
 from tezgah.models.causal import CausalLM
 from tezgah.nn.cross_entropy import SoftmaxSlope
 from tezgah.seeds import named_seed
-from tezgah.tokens.sequences import TrainingSequences
+from tezgah.tokens.sequences import NO_TARGET, TrainingSequences
 from tezgah.training.budget import measure_step
 from tezgah.training.loss_scale import LossScale
 from tezgah.training.metrics import Row
@@ -78,10 +78,10 @@ class Stepper:
         factor = learning_rate_factor(step, steps, self.settings)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
-        loss = self._gradients(step)
+        loss, accuracy = self._gradients(step)
         norm = self._clip()
         rate = self.settings.learning_rate * factor
-        figures = {"loss": loss, "learning_rate": rate, "grad_norm": norm}
+        figures = {"loss": loss, "accuracy": accuracy, "learning_rate": rate, "grad_norm": norm}
         is_finite = math.isfinite(loss) and math.isfinite(norm)
         is_spike = is_finite and self._is_spike(loss, norm)
         scale = self.loss_scale
@@ -121,23 +121,32 @@ class Stepper:
         share = self.settings.batch_size // self.world.size
         return self.batches.take((step - 1) * self.settings.batch_size + self.world.rank * share, share)
 
-    def _gradients(self, step: int) -> float:
-        """Accumulate the gradient of the mean loss over this step's batch tokens; returns that loss."""
+    def _gradients(self, step: int) -> tuple[float, float]:
+        """Accumulate the gradient of the mean loss over this step's targets; returns that loss and the share of hits."""
         with record_function(DATA):
             taken = self.batch(step)
         torch.manual_seed(named_seed(self.settings.seed, f"dropout of rank {self.world.rank}", step))
         share = len(taken[0])
         size = self.settings.micro_batch_size or share
-        total = torch.zeros((), device=self.place.device)
+        targets_in_all = self._targets(taken[1])
+        totals = torch.zeros(2, device=self.place.device)  # mean loss, and hits
         for start in range(0, share, size):
             with record_function(DATA):
                 ids, targets = self.place.moved(*(each[start : start + size] for each in taken))  # (batch, time)
             with self._synchronized(start + size == share):
                 with self.place.precision():
-                    loss = self.loss(ids, targets) / self.batch_tokens
+                    scored = self.loss(ids, targets)
+                    loss = scored.loss / targets_in_all
                 (loss * (self.world.size * self._scale)).backward()  # processes' gradients are averaged
-            total += loss.detach()
-        return float(self.world.sum(total))
+            totals += torch.stack([loss.detach(), scored.hits])
+        loss, hits = self.world.sum(totals).tolist()
+        return loss, hits / targets_in_all
+
+    def _targets(self, targets: Tensor) -> int:
+        """How many there are in this step, in all processes; `targets` are this one's, (sequences, time)."""
+        if self.sequences.predicts_all:
+            return self.batch_tokens
+        return max(1, int(self.world.total(int((targets != NO_TARGET).sum()))))
 
     def _synchronized(self, last: bool) -> AbstractContextManager[Any]:
         """Gradients are exchanged in the last pass alone."""

@@ -3,6 +3,7 @@
 import math
 import resource
 import sys
+from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,7 @@ from tezgah.training.place import Place
 
 SPARKS = "▁▂▃▄▅▆▇█"
 WIDTH = 60  # characters of the sparkline, fewer while there are fewer steps
+RUNNING = 100  # steps that the running accuracy is the mean of
 SAMPLE = 200  # characters of a sample; the terminal cuts what does not fit
 
 
@@ -72,13 +74,16 @@ class View:
 
     def __init__(self, rows: Iterable[Row], place: Place) -> None:
         self.place, self.losses = place, Course()
+        self.accuracies: deque[float] = deque(maxlen=RUNNING)
         for row in rows:
             self.losses.add(row.loss or 0.0)
+            self._add_accuracy(row.accuracy)
         self.read = self.sample = ""
 
     def lines(self, row: dict[str, Any]) -> list[str]:
         """What to show after a step, whose row this is."""
         self.losses.add(row.get("loss", 0.0))
+        self._add_accuracy(row.get("accuracy"))
         if "validation_loss" in row:
             self.read = f", validation {row['validation_loss']:.3f} at step {row['step']:,}"
         if row.get("samples"):
@@ -86,12 +91,19 @@ class View:
         figures = f"learning rate {row['learning_rate']:.2g}"
         if "grad_norm" in row:
             figures += f", gradient norm {row['grad_norm']:.2f}"
+        if "accuracy" in row:
+            running = math.fsum(self.accuracies) / len(self.accuracies)
+            figures += f", accuracy {row['accuracy']:.1%} (running {running:.1%})"
         figures += f", memory {_peak_bytes(self.place) / 1e9:.1f} GB"
         return [
             f"{sparkline([*self.losses.means, *self.losses.part])} loss{self.read}",
             figures,
             *([f"“{self.sample}”"] if self.sample else []),
         ]
+
+    def _add_accuracy(self, accuracy: float | None) -> None:
+        if accuracy is not None:
+            self.accuracies.append(accuracy)
 
 
 def _geometric_mean(values: Sequence[float]) -> float:

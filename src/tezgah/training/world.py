@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tezgah.errors import InputError
 from tezgah.files import FullDisk
 from tezgah.models.causal import CausalLM
+from tezgah.nn.cross_entropy import Scored
 from tezgah.training.place import Place
 from tezgah.training.sharding import shard
 
@@ -160,15 +161,15 @@ def end() -> None:
 
 
 class LossModule(nn.Module):
-    """The loss as a forward pass, which is what data parallelism hooks into."""
+    """The scores of a batch as a forward pass, which is what data parallelism hooks into."""
 
     def __init__(self, model: nn.Module, separator_id: int | None) -> None:
         super().__init__()
         self.model, self.separator_id = model, separator_id
 
-    def forward(self, ids: Tensor, targets: Tensor) -> Tensor:
-        """The model's summed loss; ids and targets are (batch, time)."""
-        return self.model.loss(ids, targets, self.separator_id)  # type: ignore[no-any-return, operator]
+    def forward(self, ids: Tensor, targets: Tensor) -> Scored:
+        """The model's summed loss and hits; ids and targets are (batch, time)."""
+        return self.model.scored(ids, targets, self.separator_id)  # type: ignore[no-any-return, operator]
 
 
 def parallel(
