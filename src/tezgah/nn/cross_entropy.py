@@ -95,7 +95,8 @@ def cross_entropy_sum(
 
     `hidden` is (batch, time, width), `weight` (vocab, width), `bias` (vocab,), `targets` (batch, time) with
     IGNORED where nothing is predicted. Logits are in the precision of autocast, the softmax and
-    the sum in float32. Both are scalars, the loss float32. What `softmax_slope` adds is added where gradients are wanted alone.
+    the sum in float32. Both are scalars, the loss float32. What `softmax_slope` adds is added where
+    gradients are wanted alone.
     """
     rows, answers = hidden.flatten(0, 1), targets.flatten()  # (tokens, width), (tokens,)
     if torch.is_autocast_enabled(rows.device.type):

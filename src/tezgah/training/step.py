@@ -122,7 +122,7 @@ class Stepper:
         return self.batches.take((step - 1) * self.settings.batch_size + self.world.rank * share, share)
 
     def _gradients(self, step: int) -> tuple[float, float]:
-        """Accumulate the gradient of the mean loss over this step's targets; returns that loss and the share of hits."""
+        """Accumulate the gradient of the mean loss over this step's targets; returns that loss and the accuracy."""
         with record_function(DATA):
             taken = self.batch(step)
         torch.manual_seed(named_seed(self.settings.seed, f"dropout of rank {self.world.rank}", step))
