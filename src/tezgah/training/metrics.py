@@ -44,6 +44,7 @@ class Row(msgspec.Struct, frozen=True):
     train_eval_loss: float | None = None
     perplexity: float | None = None
     bits_per_byte: float | None = None
+    masked_accuracy: float | None = None  # of a masked language model, in place of bits per byte
     samples: tuple[Sample, ...] = ()
     skipped: bool = False  # the step was left out: its loss or its gradient was no number, or a spike
     loss_scale: float | None = None  # of the next step, where this one was left out because fp16's range was exceeded

@@ -86,6 +86,18 @@ def bits_panel(rows: Sequence[Row], baselines: Mapping[str, float], against: Aga
     )
 
 
+def accuracy_panel(rows: Sequence[Row], baselines: Mapping[str, float], against: Against = "time") -> Panel:
+    """The masked accuracy of held-out text, with the fillers it is held against as horizontal lines."""
+    x, x_label = x_values(rows, against)
+    return Panel(
+        x_label,
+        "held-out masks filled as they were (share)",
+        [Line("model", x, column(rows, "masked_accuracy"), VALIDATION)],
+        levels=[Level(name, value, DASHES[1]) for name, value in baselines.items()],
+        from_zero=True,
+    )
+
+
 def levels(baselines: Mapping[str, float]) -> list[Level]:
     """The compressors as horizontal lines."""
     known = [name for name in COMPRESSORS if name in baselines]

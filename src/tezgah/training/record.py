@@ -32,8 +32,9 @@ class Evaluation(msgspec.Struct, frozen=True):
 
     loss: float
     perplexity: float
-    bits_per_byte: float
-    baselines: dict[str, float] = {}  # bits per byte of the compressors; msgspec copies the default
+    bits_per_byte: float | None = None
+    masked_accuracy: float | None = None  # of a masked language model, in place of bits per byte
+    baselines: dict[str, float] = {}  # the same figure of compressors, or of simple fillers; msgspec copies the default
     reading_baselines: dict[str, float] = {}  # the same over what a reading during training takes
     by_source: dict[str, Held] = {}  # where there are several
 

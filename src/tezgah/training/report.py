@@ -3,7 +3,6 @@
 Text that came from documents or from the model is escaped on the way in.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -14,13 +13,12 @@ from tezgah.files import write_bytes, write_text
 from tezgah.models.cost import count_parameters
 from tezgah.training.curves import run_figure
 from tezgah.training.figures import picture, short_number
+from tezgah.training.held_out import headline, held_out
 from tezgah.training.markdown import escape, to_html
-from tezgah.training.metrics import LONGEST_LINE, Row, column, last, seconds_below
+from tezgah.training.metrics import LONGEST_LINE, Row, column, last
 from tezgah.training.page import figure, number, page, switch
 from tezgah.training.plots import (
-    COMPRESSORS,
     Against,
-    bits_panel,
     gradient_panel,
     loss_panel,
     perplexity_panel,
@@ -54,7 +52,7 @@ def report_page(record: Record) -> str:
 def _sections(record: Record) -> Iterator[tuple[str, str]]:
     """Each section's title and body; an empty body leaves the section out."""
     if record.rows:
-        yield "Bits per byte", _bits(record)
+        yield held_out(record)
         yield "Loss and perplexity", _losses(record.rows)
         yield "Training", _training(record)
         yield "Sources", sources_table(record)
@@ -102,55 +100,8 @@ def _headline(record: Record) -> Iterator[tuple[str, str, str]]:
     yield "Training loss", number(last(rows, "train_eval_loss")), f"last step alone {number(last(rows, 'loss'))}"
     yield "Validation loss", number(last(rows, "validation_loss")), "nats per token"
     yield "Perplexity", number(evaluation.perplexity if evaluation else last(rows, "perplexity")), source
-    yield "Bits per byte", number(evaluation.bits_per_byte if evaluation else last(rows, "bits_per_byte")), source
-
-
-def _bits(record: Record) -> str:
-    panel = bits_panel(record.rows, record.reading_baselines)
-    if panel.is_empty and not record.evaluation:
-        return ""
-    beside = _bars(record) + f"<p>{_verdict(record)}</p>"
-    note = (
-        "The model's loss over the held-out text, in bits, divided by the text's bytes; lower is better. "
-        "The compressors read the same bytes in order; primed, xz has read the end of the training text before them. "
-        "Readings during training may take a part of the held-out text, and the lines in the plot are of that part; "
-        "the final figures take all of it."
-    )
-    return f'<div class="figures">{figure("bits", "Held-out bits per byte", panel)}<div>{beside}</div></div>' + (
-        f'<p class="caption">{note}</p>'
-    )
-
-
-def _bars(record: Record) -> str:
-    """The model among the compressors, the smallest first."""
-    if not record.evaluation:
-        return ""
-    values = {COMPRESSORS[name]: value for name, value in record.baselines.items() if name in COMPRESSORS}
-    values["this model"] = record.evaluation.bits_per_byte
-    longest = max(values.values())
-    bars = (
-        f'<span{mark}>{name}</span><span><i{mark} style="width:{100 * value / longest:.1f}%"></i></span>'
-        f"<span{mark}>{value:.3f}</span>"
-        for name, value in sorted(values.items(), key=lambda pair: pair[1])
-        for mark in (' class="ours"' if name == "this model" else "",)
-    )
-    return f'<div class="bars">{"".join(bars)}</div>'
-
-
-def _verdict(record: Record) -> str:
-    """When the curve fell below xz, in words."""
-    if "xz" not in record.reading_baselines:
-        return "The compressors are measured when training is over."
-    level, lowest = record.reading_baselines["xz"], np.fmin.reduce(column(record.rows, "bits_per_byte"))
-    seconds = seconds_below(record.rows, level)
-    if seconds is None and math.isnan(lowest):
-        return "No reading of bits per byte was taken while training."
-    if seconds is None:
-        return f"The curve did not fall below xz -9e: its lowest reading is {lowest:.3f}, xz needs {level:.3f}."
-    return (
-        f"The curve falls below xz -9e of the same bytes ({level:.3f}) <strong>at minute {seconds / 60:.1f}</strong>, "
-        "taken on a straight line over the logarithm of time between the readings around it."
-    )
+    name, value = headline(record)
+    yield name, value, source
 
 
 def _losses(rows: Sequence[Row]) -> str:
