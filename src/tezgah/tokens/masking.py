@@ -37,7 +37,7 @@ class Masker:
     """Masks sequences of ids by `[masking]`.
 
     `special`, (vocab,), are the ids that are never chosen, nor drawn at random: separators, padding, [MASK] itself.
-    Where whole words are masked, `begins_word` and `ends_word`, (vocab,), tell what their tokens are
+    Where whole words are masked, `begins_word` and `ends_word`, (vocab,), tell at and after which ids one begins
     (`tokenizer/word_starts.py`).
 
     Raises InputError for shares above 1 together, spans that cannot reach the rate, and a vocabulary of special
@@ -55,14 +55,15 @@ class Masker:
         _check(settings, special)
         if settings.unit == "word" and (begins_word is None or ends_word is None):
             raise TypeError("whole words are masked only where begins_word and ends_word are given")
-        self.settings, self.mask_id = settings, mask_id
-        self._special, self._begins, self._ends = special, begins_word, ends_word
+        self.settings, self.mask_id, self.special = settings, mask_id, special
+        self._begins, self._ends = begins_word, ends_word
         self._ordinary = np.flatnonzero(~special)  # ids
 
     def mask(self, ids: Ids, seed: int, numbers: NDArray[np.integer]) -> Batch:
         """Masked ids and targets, −100 where none is asked for, each (batch, time) as `ids`.
 
-        `numbers`, (batch,), name the sequences. 36 million tokens a second by tokens, 21 by words or spans (64 × 512, one core).
+        `numbers`, (batch,), name the sequences. 36 million tokens a second by tokens, 21 by words or by spans
+        (64 × 512 at once, one core).
         """
         keys = mix(np.uint64(named_seed(seed, "masking")) + mix(numbers.astype(np.uint64)))  # (batch,)
         chosen, owner = self._chosen(ids, keys)  # (batch, time) each
@@ -83,7 +84,7 @@ class Masker:
         """Which tokens are asked for, and for each the number that its fate is drawn by, (batch, time) each."""
         time, rate = ids.shape[1], self.settings.rate
         positions = np.broadcast_to(np.arange(time), ids.shape)
-        special = self._special[ids]
+        special = self.special[ids]
         if self.settings.unit == "span":
             inside, span = _spans(_stream(keys, "spans"), time, rate, self.settings.span_length)
             return inside & ~special, span
