@@ -56,7 +56,7 @@ def make(folder: Path, algorithm: Any, vocab_size: int) -> Path:
 
 @pytest.fixture(scope="module", params=["wordpiece", "bpe"])
 def folder(request: Any, tmp_path_factory: Any) -> Path:
-    return make(tmp_path_factory.mktemp(request.param), request.param, 110 if request.param == "wordpiece" else 300)
+    return make(tmp_path_factory.mktemp(request.param), request.param, 75 if request.param == "wordpiece" else 285)
 
 
 @pytest.fixture(scope="module")
@@ -161,11 +161,11 @@ def test_an_open_length_is_the_one_of_the_highest_score(opened: Any) -> None:
     assert found.ids == max(tried, key=lambda each: each.score).ids
 
 
-WORDS = st.text(st.sampled_from("abçğıİöşü \n\t.,'“🐈#[]_"), max_size=6)
+WORDS = st.text(st.sampled_from("abçğıİöşü \n\t.,'“🐈#[]_"), max_size=3)
 
 
 @settings(max_examples=15)
-@given(st.lists(WORDS, min_size=2, max_size=4))
+@given(st.lists(WORDS, min_size=2, max_size=3))
 def test_text_outside_the_masks_comes_back(opened: Any, parts: list[str]) -> None:
     prompt = "[MASK]".join(parts)
     masked = read_masked(prompt)
@@ -238,12 +238,13 @@ def test_the_verbs_answer(folder: Path, capsys: Any) -> None:
     assert [each["prompt"] for each in answer["candidates"]] == ["Bir [MASK] kedi"] * 2 + ["[MASK] sever"] * 2
     assert set(answer["candidates"][0]) == {"prompt", "text", "fills", "ids", "score"}
     assert main(["fill", str(folder), "Bir [MASK] kedi", "[MASK] sever", "-n", "2"]) == 0
-    first, second = capsys.readouterr().out.strip().split("\n\n")
-    assert first.splitlines()[0] == f"{answer['candidates'][0]['score']:.4f}  {answer['candidates'][0]['text']}"
-    assert len(second.splitlines()) == 2
+    first, third = answer["candidates"][0], answer["candidates"][2]
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{first['score']:.4f}  {first['text']}\n")
+    assert f"\n\n{third['score']:.4f}  {third['text']}\n" in shown
     assert main(["likelihood", str(folder), "Bir kedi"]) == 0
-    shown = capsys.readouterr().out.splitlines()
-    assert shown[0] == "Bir kedi" and shown[1].startswith("pseudo log likelihood") and shown[-1].split()[0] == "kedi"
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "Bir kedi" and told[1].startswith("pseudo log likelihood") and told[-1].split()[0] == "kedi"
     assert main(["generate", str(folder), "Bir"]) == 2
     assert (
         f"{folder}: a bert looks both ways; it does not go on from a text. Use `tezgah fill`."

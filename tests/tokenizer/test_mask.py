@@ -11,11 +11,11 @@ import transformers
 from tezgah.errors import InputError
 from tezgah.tokenizer.learn import Method, check_size
 from tezgah.tokenizer.mask import frame, mask_token, special_ids
-from tezgah.tokenizer.settings import Algorithm
+from tezgah.tokenizer.settings import Algorithm, Split
 from tezgah.tokenizer.tokenizer import Tokenizer
 
 TEXTS = ["Ali'den gelen ışıklı tren; geldi, gelmiş, gelecek!", "trenler trende, [MASK] ışıkta [PAD]"] * 4
-SIZES: dict[Algorithm, int] = {"bpe": 290, "unigram": 280, "characters": 40, "bytes": 259, "wordpiece": 80}
+SIZES: dict[Algorithm, int] = {"bpe": 290, "unigram": 265, "characters": 40, "bytes": 259, "wordpiece": 65}
 
 
 @pytest.mark.parametrize("algorithm", SIZES)
@@ -41,7 +41,8 @@ def test_transformers_has_the_roles_and_the_frame(algorithm: Algorithm, tmp_path
 
 @pytest.mark.parametrize("algorithm", SIZES)
 def test_no_text_spells_them_and_loading_changes_nothing(algorithm: Algorithm, tmp_path: Path):
-    tokenizer = Tokenizer.train(TEXTS, SIZES[algorithm], split="whitespace", algorithm=algorithm, mask=True)
+    split: Split = "gpt2" if algorithm == "unigram" else "whitespace"  # the others learn no word that spells them
+    tokenizer = Tokenizer.train(TEXTS, SIZES[algorithm], split, algorithm, mask=True)
     special = special_ids(tokenizer)
     special[parse_unknown(tokenizer)] = False
     assert not special[tokenizer.encode("bir [MASK] [PAD] iki [MASK]")].any()
@@ -56,7 +57,7 @@ def parse_unknown(tokenizer: Tokenizer) -> list[int]:
 
 def test_a_causal_tokenizer_stays_what_it_was(tmp_path: Path):
     plain = Tokenizer.train(TEXTS, 290)
-    masked = Tokenizer.train(TEXTS[::2], 292, mask=True)
+    masked = Tokenizer.train(TEXTS[::2], 282, mask=True)
     assert hashlib.sha256(plain.json.encode()).hexdigest() == plain.hash == BEFORE
     with pytest.raises(InputError, match=r"has no \[MASK\]"):
         mask_token(plain)
@@ -67,7 +68,7 @@ def test_a_causal_tokenizer_stays_what_it_was(tmp_path: Path):
         "eos_token": "<|endoftext|>",
         "clean_up_tokenization_spaces": False,
     }
-    learned = Tokenizer.train(TEXTS[::2], 290)
+    learned = Tokenizer.train(TEXTS[::2], 280)
     text = "gelen ışıklı trenler"
     assert masked.encode(text).tolist() == learned.encode(text).tolist(), "the two come behind all that is learned"
     assert frame(plain) == ([], [])

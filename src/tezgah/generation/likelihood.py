@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tezgah.errors import InputError
 from tezgah.generation.kinds import check_masked, fills_masks
@@ -89,7 +90,7 @@ def _ordinary(model: Any, ids: list[int]) -> list[float]:
 
 
 def _words(
-    tokenizer: "Tokenizer", ids: np.ndarray, scores: Sequence[float], begins: np.ndarray
+    tokenizer: "Tokenizer", ids: NDArray[np.int64], scores: Sequence[float], begins: NDArray[np.bool_]
 ) -> tuple[tuple[str, float], ...]:
     """Each word with the sum of its tokens' scores; white space by itself belongs to the word before it."""
     parts = np.split(np.arange(len(ids)), np.flatnonzero(begins)[1:])

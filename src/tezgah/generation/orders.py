@@ -57,12 +57,13 @@ class Filler:
     sampling: Sampling = GREEDY
 
     def fill(self, rows: Sequence[Row], n: int) -> list[list[Row]]:
-        """`n` candidates for each row, or as many as there are ids; what a row gets hangs on no other.
+        """`n` candidates for each row, of greedy ones as many as there are ids; what a row gets hangs on no other.
 
         They part at the first choice: greedy ones take the likeliest id, the second, … and go on with the likeliest,
         sampled ones draw from a stream of their own.
         """
-        n = min(n, int((~self.banned).sum()))
+        if self.sampling.temperature == 0:
+            n = min(n, int((~self.banned).sum()))
         candidates = self._first(rows, n)
         active = [row for group in candidates for row in group]
         step = 1
