@@ -9,16 +9,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tezgah.api import evaluate, load, new_model, run, train
     from tezgah.errors import InputError
+    from tezgah.generation.fill import fill
     from tezgah.generation.generate import generate
+    from tezgah.generation.likelihood import likelihoods
     from tezgah.tokenizer.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "Tokenizer", "evaluate", "generate", "load", "new_model", "run", "train"]
+__all__ = [
+    "InputError",
+    "Tokenizer",
+    "evaluate",
+    "fill",
+    "generate",
+    "likelihoods",
+    "load",
+    "new_model",
+    "run",
+    "train",
+]
 
 _HOMES = {
     "InputError": "tezgah.errors",
     "Tokenizer": "tezgah.tokenizer.tokenizer",
+    "fill": "tezgah.generation.fill",
     "generate": "tezgah.generation.generate",
+    "likelihoods": "tezgah.generation.likelihood",
 }
 
 

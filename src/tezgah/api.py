@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tezgah.errors import InputError
+from tezgah.generation.kinds import check_causal as check_causal
 from tezgah.starting import find_model as find_model
 
 if TYPE_CHECKING:
@@ -154,12 +155,6 @@ def read_texts(sources: Iterable[str]) -> Iterator[str]:
 
     for batch in read_sources(list_sources(CorpusSettings(source=tuple(sources)))):
         yield from batch["text"].to_pylist()
-
-
-def check_causal(model: Any, name: str) -> None:
-    """Raise InputError, beginning with `name`, for a model that does not go on from a text."""
-    if not hasattr(model, "next_logits"):
-        raise InputError(f"{name}: a {model.config.family} looks both ways; it does not go on from a text.")
 
 
 @contextmanager

@@ -74,6 +74,8 @@ def make_recipe(tables: Mapping[str, Any], overrides: Mapping[str, Any] | None =
         table, field = key.split(".")
         values[table][field] = value
     check_together(values, name)
+    if values["model"].get("objective") == "mlm":
+        values["tokenizer"].setdefault("mask", True)
     if values["model"].get("from"):
         values["model"].setdefault("context_length", None)  # the folder's
     return msgspec.convert(values, Recipe)

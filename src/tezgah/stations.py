@@ -51,7 +51,14 @@ def make_tokenizer(recipe: Recipe, run: Path, folder: Path) -> None:
             _compare(tokenizer, recipe.model.from_)
     else:
         texts = spread_documents(corpus, training_split(recipe), settings.documents)
-        tokenizer = Tokenizer.train(texts, settings.vocab_size, settings.split, settings.algorithm, settings.normalize)
+        tokenizer = Tokenizer.train(
+            texts,
+            settings.vocab_size,
+            settings.split,
+            settings.algorithm,
+            settings.normalize,
+            mask=bool(settings.mask),
+        )
     measures = measure(tokenizer, spread_documents(corpus, "validation", MEASURED_DOCUMENTS))
     tokenizer.save(folder)
     write_json(folder / "measures.json", msgspec.to_builtins(measures))

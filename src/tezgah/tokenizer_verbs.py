@@ -18,6 +18,7 @@ from tezgah.lock import locked
 from tezgah.settings import NaturalInt, PositiveInt
 from tezgah.tokenizer.settings import (
     ALGORITHM,
+    MASK,
     NORMALIZE,
     SPLIT,
     VOCAB_SIZE,
@@ -47,6 +48,7 @@ class TrainFlags(Plain, frozen=True):
     vocab_size: Annotated[PositiveInt, Meta(description=VOCAB_SIZE)] = 8_192
     split: Annotated[Split, Meta(description=SPLIT)] = "turkish-safe"
     normalize: Annotated[Normalization, Meta(description=NORMALIZE)] = "none"
+    mask: Annotated[bool, Meta(description=MASK)] = False
     min_frequency: Annotated[NaturalInt, Meta(description="a pair that is rarer is not merged (bpe, wordpiece)")] = 0
     max_token_length: Annotated[
         NaturalInt, Meta(description="tokens of so many bytes or more are not made; 0 is no limit (bpe)")
@@ -94,6 +96,7 @@ def train(operands: list[str], flags: TrainFlags) -> Answer:
         flags.min_frequency,
         flags.max_token_length or None,
         flags.limit_alphabet or None,
+        flags.mask,
     )
     check_size(flags.vocab_size, method)
     sources = sources_of(operands)  # says what is missing before anything is made
@@ -105,7 +108,9 @@ def train(operands: list[str], flags: TrainFlags) -> Answer:
             counted = {"words": int(words.counts.sum()), "distinct_words": len(words.counts)}
         else:
             texts = texts_of(sources, "reading")
-            tokenizer = Tokenizer.train(texts, flags.vocab_size, flags.split, flags.algorithm, flags.normalize)
+            tokenizer = Tokenizer.train(
+                texts, flags.vocab_size, flags.split, flags.algorithm, flags.normalize, mask=flags.mask
+            )
         tokenizer.save(folder)
     value = {"tokenizer": str(folder / "tokenizer.json"), "vocab_size": tokenizer.vocab_size, **counted}
     return Answer(lines(value), value)

@@ -14,6 +14,7 @@ from tezgah.flags import Usage, flag_name
 from tezgah.hub_verbs import HUB_VERBS
 from tezgah.import_verbs import IMPORT_VERBS
 from tezgah.inspect_verb import INSPECT
+from tezgah.masked_verbs import MASKED_VERBS
 from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Share
 from tezgah.stages import Stage
 from tezgah.sweep_verb import SWEEP
@@ -231,6 +232,7 @@ VERBS: dict[str, Verb] = {
         generate,
         f"{MODEL} After `--` a PROMPT may begin with a dash.",
     ),
+    **MASKED_VERBS,
     "evaluate": Verb(
         "Measure a model: loss, perplexity and bits per byte of whole documents.",
         ("MODEL", "[FILE…]"),

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tezgah.tokens.order import _mix, sequence_indices
+from tezgah.tokens.order import mix, sequence_indices
 
 
 @given(st.integers(0, 2**70), st.integers(1, 3_000), st.integers(0, 2**30))
@@ -42,7 +42,7 @@ def test_the_order_is_pinned_for_ever():
 def test_the_mixer_is_splitmix64():
     """First outputs for state 0, from Vigna's splitmix64.c."""
     states = np.arange(3, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    assert [hex(each) for each in _mix(states)] == ["0xe220a8397b1dcdaf", "0x6e789e6aa1b965f4", "0x6c45d188009454f"]
+    assert [hex(each) for each in mix(states)] == ["0xe220a8397b1dcdaf", "0x6e789e6aa1b965f4", "0x6c45d188009454f"]
 
 
 def test_seeds_and_epochs_give_different_orders():

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tezgah.errors import InputError
 from tezgah.generation.decode import generate_ids
+from tezgah.generation.kinds import check_causal
 from tezgah.generation.sampling import Sampling
 from tezgah.generation.stops import ends_block, first_block
 
@@ -31,6 +32,7 @@ def generate(
     first later line that starts something new (stops.py). `max_length` counts the prompt's tokens
     too and takes the place of `max_new_tokens`. An empty prompt is the beginning of a document.
     """
+    check_causal(model, "tezgah.generate")
     if n < 1:
         raise InputError(f"n is {n}; give 1 or more.")
     if until not in (None, "block"):

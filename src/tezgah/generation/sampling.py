@@ -40,6 +40,9 @@ class Sampling:
             raise InputError(f"top_p is {self.top_p}; give a probability above 0, at most 1 (off).")
 
 
+GREEDY = Sampling()
+
+
 def sample(logits: Tensor, sampling: Sampling, rows: Sequence[int], position: int) -> Tensor:
     """One id for each row of `logits`, (rows, vocab_size); int64, (rows,), on the same device.
 

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tezgah.errors import InputError
 from tezgah.tokenizer.patterns import pre_tokenizer
 from tezgah.tokenizer.settings import Split
 
@@ -17,6 +18,8 @@ SEPARATOR = "<|endoftext|>"
 BYTE_LEVEL_DECODER = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
 WORD_END, WORD_END_UNKNOWN = "</w>", "<unk>"  # of the first GPT
 UNKNOWN = "<|unknown|>"  # of our vocabularies of characters
+PAD, MASK = "[PAD]", "[MASK]"
+NEVER = -1e6  # log-probability of a special token in a Unigram: bytes by themselves are likelier, so no text spells it
 ROLES = (
     ("unk_token", UNKNOWN),
     ("unk_token", "[UNK]"),
@@ -40,6 +43,8 @@ class AddedToken(msgspec.Struct, frozen=True):
     id: int
     content: str
     special: bool = False
+    lstrip: bool = False  # it takes the white space before it
+    rstrip: bool = False
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -150,6 +155,37 @@ def tokenizer_json(
             "model": model,
         }
     )
+
+
+def with_mask(artefact: Artefact) -> Artefact:
+    """The tokenizer with [PAD] and [MASK] behind all its ids, and its separator before and after a text.
+
+    So a text is framed as a document is in the token shards. White space before [MASK] belongs to the token that it
+    stands for, as in ModernBERT's tokenizer: a token of a byte-level vocabulary holds the space before its word.
+    Raises InputError where the vocabulary has learned one of the two from the texts.
+    """
+    file, separator, ids = json.loads(artefact.text), artefact.separator, parse(artefact.text).ids()
+    assert separator is not None
+    for token_id, name in enumerate((PAD, MASK), max(ids.values()) + 1):
+        if name in ids:
+            raise InputError(f"the training texts spell {name!r} so often that it was learned. Take it out of them.")
+        vocab = file["model"]["vocab"]
+        vocab.update({name: token_id}) if isinstance(vocab, dict) else vocab.append([name, NEVER])
+        file["added_tokens"].append(special_token(token_id, name) | {"lstrip": name == MASK})
+    file["post_processor"] = _framed(separator, ids[separator])
+    return Artefact(as_text(file), separator)
+
+
+def _framed(separator: str, separator_id: int) -> dict[str, Any]:
+    """The `post_processor` that sets the separator before and after a text, and between two."""
+    first, between, last = ({"SpecialToken": {"id": separator, "type_id": kind}} for kind in (0, 0, 1))
+    a, b = ({"Sequence": {"id": name, "type_id": kind}} for kind, name in enumerate("AB"))
+    return {
+        "type": "TemplateProcessing",
+        "single": [first, a, between],
+        "pair": [first, a, between, b, last],
+        "special_tokens": {separator: {"id": separator, "ids": [separator_id], "tokens": [separator]}},
+    }
 
 
 def parse(text: str) -> File:

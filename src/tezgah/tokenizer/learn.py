@@ -6,8 +6,8 @@ from typing import NamedTuple
 from tezgah.cores import available_cores
 from tezgah.errors import InputError
 from tezgah.tokenizer import wordpiece
-from tezgah.tokenizer.artefact import SEPARATOR, Artefact, byte_level_bpe
-from tezgah.tokenizer.count import Words, count_texts
+from tezgah.tokenizer.artefact import MASK, PAD, SEPARATOR, Artefact, byte_level_bpe, with_mask
+from tezgah.tokenizer.count import Words, count_texts, without
 from tezgah.tokenizer.engine import train_bpe
 from tezgah.tokenizer.normalize import NORMALIZERS, Normalizer
 from tezgah.tokenizer.plain import bytes_json, characters_json
@@ -21,6 +21,7 @@ class Method(NamedTuple):
 
     A pair that is rarer than `min_frequency` is not merged (bpe, wordpiece); tokens have fewer than
     `max_token_length` bytes (bpe); the alphabet is the `limit_alphabet` most frequent characters (wordpiece).
+    With `mask` there are [PAD] and [MASK] too, which a WordPiece has anyway (`artefact.with_mask`).
     """
 
     split: Split
@@ -29,11 +30,22 @@ class Method(NamedTuple):
     min_frequency: int = 0
     max_token_length: int | None = None
     limit_alphabet: int | None = None
+    mask: bool = False
 
     @property
     def rule(self) -> Rule:
         """How text is cut into words: WordPiece in BERT's way whatever the split."""
         return "bert" if self.algorithm == "wordpiece" else self.split
+
+    @property
+    def added(self) -> int:
+        """How many ids come behind the learned ones."""
+        return 2 if self.mask and self.algorithm != "wordpiece" else 0
+
+    def finished(self, text: str) -> Artefact:
+        """The tokenizer of a `tokenizer.json` with the usual separator."""
+        artefact = Artefact(text, SEPARATOR)
+        return with_mask(artefact) if self.added else artefact
 
 
 COUNTING: tuple[Algorithm, ...] = ("bpe", "wordpiece", "characters")  # all these learn from is counted words
@@ -48,10 +60,10 @@ def learn(chunks: Iterable[Chunk], vocab_size: int, method: Method) -> Artefact:
         return learn_from_words(count(chunks, method), vocab_size, method)
     normalizer = NORMALIZERS[method.normalize]
     if method.algorithm == "bytes":
-        return Artefact(bytes_json(method.split, normalizer), SEPARATOR)
-    vocab = train_unigram(Normalizer(normalizer).chunks(chunks), vocab_size, method.split)
-    check_reached(len(vocab), vocab_size)
-    return Artefact(unigram_json(vocab, method.split, normalizer), SEPARATOR)
+        return method.finished(bytes_json(method.split, normalizer))
+    vocab = train_unigram(Normalizer(normalizer).chunks(chunks), vocab_size - method.added, method.split)
+    check_reached(len(vocab) + method.added, vocab_size)
+    return method.finished(unigram_json(vocab, method.split, normalizer))
 
 
 def count(chunks: Iterable[Chunk], method: Method) -> Words:
@@ -67,14 +79,17 @@ def learn_from_words(words: Words, vocab_size: int, method: Method) -> Artefact:
     if method.algorithm != "bpe" and not len(words.counts):
         raise InputError("the training texts are empty: there is no character to learn. Add text.")
     if method.algorithm == "characters":
-        return Artefact(characters_json(words, vocab_size, method.split, normalizer), SEPARATOR)
+        return method.finished(characters_json(words, vocab_size - method.added, method.split, normalizer))
     if method.algorithm == "wordpiece":
         vocab = wordpiece.train_wordpiece(words, vocab_size, method.min_frequency, method.limit_alphabet)
         check_reached(len(vocab), vocab_size)
         return Artefact(wordpiece.wordpiece_json(vocab, normalizer), wordpiece.SEPARATOR)
-    vocab, merges = train_bpe(words, vocab_size, SEPARATOR, method.min_frequency, method.max_token_length)
-    check_reached(len(vocab), vocab_size)
-    return Artefact(byte_level_bpe(vocab, merges, method.split, SEPARATOR, normalizer), SEPARATOR)
+    if method.mask:  # no token of a word is called as they are
+        words = without(without(words, PAD.encode()), MASK.encode())
+    size = vocab_size - method.added
+    vocab, merges = train_bpe(words, size, SEPARATOR, method.min_frequency, method.max_token_length)
+    check_reached(len(vocab) + method.added, vocab_size)
+    return method.finished(byte_level_bpe(vocab, merges, method.split, SEPARATOR, normalizer))
 
 
 def check_size(vocab_size: int, method: Method) -> None:
@@ -83,10 +98,12 @@ def check_size(vocab_size: int, method: Method) -> None:
         raise InputError(
             f"tokenizer.vocab_size: {vocab_size:,} is beyond {LARGEST_VOCABULARY:,}, which no corpus fills. Lower it."
         )
-    if method.algorithm in ("bpe", "unigram") and vocab_size < SMALLEST_VOCABULARY:
+    least = SMALLEST_VOCABULARY + method.added
+    if method.algorithm in ("bpe", "unigram") and vocab_size < least:
+        special = f"{SEPARATOR}, {PAD}, {MASK}" if method.added else SEPARATOR
         raise InputError(
-            f"tokenizer.vocab_size: {vocab_size:,} is too small: {SEPARATOR} and the 256 bytes take "
-            f"{SMALLEST_VOCABULARY}. Set it to {SMALLEST_VOCABULARY} or more."
+            f"tokenizer.vocab_size: {vocab_size:,} is too small: {special} and the 256 bytes take "
+            f"{least}. Set it to {least} or more."
         )
 
 

@@ -16,6 +16,7 @@ Normalization = Literal["none", "nfc", "lowercase", "lowercase-turkish"]
 ALGORITHM = "how the vocabulary is learned; characters and bytes are alphabets, nothing is learned"
 VOCAB_SIZE = "ids in all, special tokens and alphabet among them; of characters at most, of bytes always 257"
 SPLIT = "how text is cut into words before merging; wordpiece cuts in BERT's way, whatever this says"
+MASK = "give it [PAD] and [MASK], which a masked language model needs; wordpiece has them anyway"
 NORMALIZE = "what is done to text first, inside tokenizer.json: lowercase-turkish makes ı of I and i of İ"
 
 
@@ -26,6 +27,7 @@ class TokenizerSettings(Settings, frozen=True):
     vocab_size: Annotated[PositiveInt, Meta(description=VOCAB_SIZE)] = 8_192
     split: Annotated[Split, Meta(description=SPLIT)] = "turkish-safe"
     normalize: Annotated[Normalization, Meta(description=NORMALIZE)] = "none"
+    mask: Annotated[bool | None, Meta(description=MASK + "; left open, as the model's objective asks")] = None
     documents: Annotated[PositiveInt, Meta(description="training documents the tokenizer is trained on, at most")] = (
         100_000
     )

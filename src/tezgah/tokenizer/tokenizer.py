@@ -69,13 +69,14 @@ class Tokenizer:
         min_frequency: int = 0,
         max_token_length: int | None = None,
         limit_alphabet: int | None = None,
+        mask: bool = False,
     ) -> Self:
         """A tokenizer learned from texts: strings, Arrow string arrays, or batches with a `text` column.
 
         The same texts give the same tokenizer ("unigram" excepted). WordPiece cuts words in BERT's way, whatever
-        the split. "characters" has at most `vocab_size` ids, "bytes" always 257. The last three are limits as in
-        `learn.Method`. Raises InputError where the others find fewer ids than asked, or a vocabulary has no room for
-        its alphabet.
+        the split. "characters" has at most `vocab_size` ids, "bytes" always 257. The next three are limits as in
+        `learn.Method`; with `mask` the vocabulary has [PAD] and [MASK] too, as an encoder needs them.
+        Raises InputError where the others find fewer ids than asked, or a vocabulary has no room for its alphabet.
 
         >>> tokenizer = Tokenizer.train(["su su su"], vocab_size=259)
         >>> tokenizer.decode(tokenizer.encode("su sus"))
@@ -84,7 +85,7 @@ class Tokenizer:
         >>> turkish.decode(turkish.encode("IŞIK"))
         'ışık'
         """
-        method = Method(split, algorithm, normalize, min_frequency, max_token_length, limit_alphabet)
+        method = Method(split, algorithm, normalize, min_frequency, max_token_length, limit_alphabet, mask)
         with compilation_told():
             return cls(learn(utf8(texts), vocab_size, method))
 
@@ -195,12 +196,15 @@ class Tokenizer:
         folder = Path(folder)
         write_text(folder / "tokenizer.json", self.json)
         separators = {} if self.separator is None else {"bos_token": self.separator, "eos_token": self.separator}
-        config = {
+        config: dict[str, Any] = {
             "tokenizer_class": "PreTrainedTokenizerFast",  # any other class would replace the split by its own
             **separators,
             "clean_up_tokenization_spaces": False,
             **roles(self.json),
         }
+        if "mask_token" in config and "cls_token" not in config and self.separator is not None:
+            config["cls_token"] = config["sep_token"] = self.separator
+            config["model_input_names"] = ["input_ids", "attention_mask"]  # one text, so one token type
         if model_max_length is not None:
             config["model_max_length"] = model_max_length
         write_json(folder / "tokenizer_config.json", config)

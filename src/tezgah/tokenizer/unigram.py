@@ -13,7 +13,7 @@ from typing import Any
 import tokenizers
 
 from tezgah.errors import InputError
-from tezgah.tokenizer.artefact import BYTE_LEVEL_DECODER, SEPARATOR, tokenizer_json
+from tezgah.tokenizer.artefact import BYTE_LEVEL_DECODER, NEVER, SEPARATOR, tokenizer_json
 from tezgah.tokenizer.bytelevel import BYTE_CHARACTERS
 from tezgah.tokenizer.patterns import pre_tokenizer
 from tezgah.tokenizer.settings import Split
@@ -21,7 +21,6 @@ from tezgah.tokenizer.texts import Chunk
 
 DECIMALS = 6  # of a log-probability: fewer than the order of additions changes
 RAREST = 256e-4  # a byte that pruning leaves without a score gets the least one, and 1e-4 for each such byte before
-NEVER = -1e6  # log-probability of the separator: bytes by themselves are likelier, so no text spells it
 
 
 def train_unigram(chunks: Iterable[Chunk], vocab_size: int, split: Split) -> list[tuple[str, float]]:

@@ -31,7 +31,7 @@ def sequence_indices(seed: int, n_sequences: int, first: int, count: int) -> NDA
     positions = np.arange(first, first + count, dtype=np.uint64)
     size = np.uint64(n_sequences)
     epochs, places = positions // size, positions % size  # (count,)
-    keys = _mix(_mix(np.full(1, seed % 2**64, np.uint64)) + epochs)  # (count,)
+    keys = mix(mix(np.full(1, seed % 2**64, np.uint64)) + epochs)  # (count,)
     half_bits = max(SMALLEST_HALF_BITS, ((n_sequences - 1).bit_length() + 1) // 2)
     walking = np.arange(count)  # the positions whose place is not final
     while walking.size:
@@ -45,12 +45,12 @@ def _feistel(values: Words, keys: Words, half_bits: int) -> Words:
     shift, mask = np.uint64(half_bits), np.uint64(2**half_bits - 1)
     left, right = values >> shift, values & mask
     for number in range(ROUNDS):
-        round_keys = _mix(keys + np.uint64(number))
-        left, right = right, left ^ (_mix(round_keys ^ right) & mask)
+        round_keys = mix(keys + np.uint64(number))
+        left, right = right, left ^ (mix(round_keys ^ right) & mask)
     return left << shift | right
 
 
-def _mix(words: Words) -> Words:
+def mix(words: Words) -> Words:
     """SplitMix64's step: a bijection of 64-bit words whose every output bit hangs on every input bit."""
     words = words + np.uint64(0x9E3779B97F4A7C15)
     words = (words ^ words >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)

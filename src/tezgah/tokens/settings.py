@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from tezgah.settings import NaturalInt, PositiveInt, Settings
+from tezgah.settings import NaturalInt, PositiveInt, Settings, Share
 
 
 class TokensSettings(Settings, frozen=True):
@@ -21,3 +21,20 @@ class TokensSettings(Settings, frozen=True):
     stride: Annotated[NaturalInt, Meta(description="tokens between two sequences' starts; 0 is context_length")] = 0
     keep_short: Annotated[bool, Meta(description="keep the last, short sequence of the validation split")] = True
     shard_tokens: Annotated[PositiveInt, Meta(description="tokens in one shard file")] = 100_000_000
+
+
+class MaskingSettings(Settings, frozen=True):
+    """The `[masking]` table: which tokens a masked language model is asked for, and what it sees in their places."""
+
+    rate: Annotated[float, Meta(gt=0, lt=1, description="share of the tokens that are to be predicted")] = 0.15
+    mask_share: Annotated[Share, Meta(description="of those, the share that [MASK] stands for")] = 0.8
+    random_share: Annotated[Share, Meta(description="and the share that a random token stands for; the rest stay")] = (
+        0.1
+    )
+    unit: Annotated[
+        Literal["token", "word", "span"],
+        Meta(description="what is chosen: tokens one by one, whole words, or spans of tokens"),
+    ] = "token"
+    span_length: Annotated[
+        float, Meta(ge=1, le=5.5, description="mean length of a span in tokens; the longest has 10")
+    ] = 3.8
