@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tezgah.errors import InputError
 from tezgah.fields import Field, fields_of, parse
+from tezgah.models.settings import SHAPES
 from tezgah.recipe import (
     dump_recipe,
     filled,
@@ -72,6 +73,8 @@ def recipes(draw: st.DrawFn) -> Any:
     if tables.get("model", {}).get("from"):  # beside it no shape, and no tokenizer trained anew
         tables["model"] = {name: tables["model"][name] for name in BESIDE_FROM if name in tables["model"]}
         tables.pop("tokenizer", None)
+    elif shape := tables.get("model", {}).get("shape"):  # not every shape learns every objective
+        tables["model"]["objective"] = next(each for each in SHAPES if shape in SHAPES[each])
     train = tables["train"]
     if budget.name == "steps" and train.get("batch_size") == "auto":
         del train["batch_size"]  # there is no telling it from steps
@@ -150,6 +153,10 @@ REFUSED = {
     '[model]\nform = "a"': "[model] has no field form. Did you mean from?",
     '[model]\nfrom = ["a"]': '[model] from must be text, not ["a"].',
     '[model]\nfrom = "a"\nwidth = 8\n[train]\nsteps = 1': "[model] width: comes from the folder a. Leave it out.",
+    '[model]\nobjective = "mlm"\nshape = "gpt2"\n[train]\nsteps = 1': (
+        '[model] shape "gpt2" cannot learn objective "mlm". Choose modernbert or bert, or set objective = "causal".'
+    ),
+    '[model]\nobjective = "mml"\n[train]\nsteps = 1': '[model] objective must be "causal" or "mlm", not "mml".',
     '[model]\nfrom = "a"\nshape = "gpt2"\ntied = true\ncontext_length = 8\n[train]\nsteps = 1': (
         "[model] shape, tied: come from the folder a. Leave them out."
     ),
@@ -254,6 +261,13 @@ def test_a_flag_is_read_by_its_fields_type(flag: tuple[str, str], value: Any) ->
     recipe = make_recipe({"train": {"steps": 1}, "model": {"n_layers": 3}}, {key: text})
     table, name = key.replace("-", "_").split(".")
     assert getattr(getattr(recipe, table), name) == value
+
+
+def test_the_objective_tells_the_shape_where_none_is_stated() -> None:
+    tables: dict[str, Any] = {"train": {"steps": 1}}
+    assert make_recipe(tables).model.shape == "qwen3"
+    assert make_recipe(tables, {"model.objective": "mlm"}).model.shape == "modernbert"
+    assert make_recipe(tables, {"model.objective": "mlm", "model.shape": "bert"}).model.shape == "bert"
 
 
 def test_from_leaves_the_shape_to_the_folder(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tezgah.evaluation.settings import EvaluateSettings
 from tezgah.fields import Field, check, fields_of, parse, suggestion
 from tezgah.models.settings import ModelSettings
 from tezgah.models.sizing import AUTO, SHAPING, is_chosen
-from tezgah.recipe_checks import BESIDE_FROM, BUDGETS, SHARES, check_together
+from tezgah.recipe_checks import BESIDE_FROM, BUDGETS, SHARES, check_together, shape_of_table
 from tezgah.settings import Settings
 from tezgah.tokenizer.settings import TokenizerSettings
 from tezgah.tokens.settings import TokensSettings
@@ -78,6 +78,8 @@ def make_recipe(tables: Mapping[str, Any], overrides: Mapping[str, Any] | None =
         values["tokenizer"].setdefault("mask", True)
     if values["model"].get("from"):
         values["model"].setdefault("context_length", None)  # the folder's
+    else:
+        values["model"]["shape"] = shape_of_table(values["model"])  # written down, whatever becomes the usual one
     return msgspec.convert(values, Recipe)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from tezgah.corpus.settings import CorpusSettings
 from tezgah.errors import InputError
 from tezgah.fields import shown, suggestion
+from tezgah.models.settings import Shape, shape_of
 from tezgah.models.sizing import AUTO, SHAPING, is_chosen
 
 BUDGETS = ("steps", "tokens", "epochs", "minutes", "flops")
@@ -17,6 +18,7 @@ def check_together(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
     """Raise InputError where the tables of a recipe, which goes by `name`, contradict one another."""
     _check_budget({budget: values["train"].get(budget) for budget in BUDGETS}, name)
     _check_choice(values, name)
+    _check_shape(values["model"], name)
     _check_shares(values["corpus"], name)
     if values["train"].get("start") == "pairs":
         _check_pairs(values["model"], name)
@@ -38,6 +40,18 @@ def check_weights(weights: Mapping[str, float], sources: Iterable[str], where: s
     for source in known:
         if source not in weights:
             raise InputError(f"{where}: {shown(source)} has no weight. Give it one, or take it out of the sources.")
+
+
+def shape_of_table(model: Mapping[str, Any]) -> Shape:
+    """The shape that a `[model]` table comes to. Raises InputError where it cannot learn the table's objective."""
+    return shape_of(model.get("objective", "causal"), model.get("shape"))
+
+
+def _check_shape(model: Mapping[str, Any], name: str) -> None:
+    try:
+        shape_of_table(model)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
 
 
 def _check_budget(budgets: dict[str, Any], name: str) -> None:
@@ -81,7 +95,7 @@ def _check_pairs(model: Mapping[str, Any], name: str) -> None:
         raise InputError(
             f'{name}: [train] start = "pairs" would overwrite the weights of [model] from. Leave one of them out.'
         )
-    if model.get("tied") or model.get("shape", "qwen3") not in ("qwen3", "llama"):
+    if model.get("tied") or shape_of_table(model) not in ("qwen3", "llama"):
         raise InputError(
             f'{name}: [train] start = "pairs" needs a head of its own and no learned positions. Set [model] shape = '
             '"qwen3" or "llama", without tied = true, or leave start out.'

@@ -29,6 +29,16 @@ BERT = {
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
 }
+MODERN = {
+    "vocab_size": 61,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 24,
+    "local_attention": 6,  # of texts of 17 tokens; the first layer sees all of them
+    **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")),
+}
 
 
 def rope(kind: str, theta: float = 500.0, **numbers: Any) -> dict[str, Any]:
@@ -99,6 +109,39 @@ MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
         BERT | {"tie_word_embeddings": False, "hidden_act": "gelu_new", "type_vocab_size": 3, "layer_norm_eps": 1e-5},
     ),
     "bert, classification": ("BertForSequenceClassification", "BertConfig", BERT | {"num_labels": 3}),
+    "modernbert": ("ModernBertModel", "ModernBertConfig", MODERN),
+    "modernbert, masked": ("ModernBertForMaskedLM", "ModernBertConfig", MODERN),
+    "modernbert, masked, untied, every bias, first layer local, thetas": (
+        "ModernBertForMaskedLM",
+        "ModernBertConfig",
+        MODERN
+        | dict.fromkeys(("norm_bias", "attention_bias", "mlp_bias", "classifier_bias"), True)
+        | {
+            "tie_word_embeddings": False,
+            "local_attention": 5,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "norm_eps": 1e-3,
+            "rope_parameters": {
+                "full_attention": {"rope_type": "default", "rope_theta": 500.0},
+                "sliding_attention": {"rope_type": "linear", "rope_theta": 20.0, "factor": 2.0},
+            },
+        },
+    ),
+    "modernbert, masked, no bias at all, no local layer": (
+        "ModernBertForMaskedLM",
+        "ModernBertConfig",
+        MODERN | {"decoder_bias": False, "layer_types": ["full_attention"] * 2},
+    ),
+    "modernbert, classification, first token": (
+        "ModernBertForSequenceClassification",
+        "ModernBertConfig",
+        MODERN | {"num_labels": 3, "classifier_bias": True},
+    ),
+    "modernbert, classification, mean, all local": (
+        "ModernBertForSequenceClassification",
+        "ModernBertConfig",
+        MODERN | {"num_labels": 3, "classifier_pooling": "mean", "layer_types": ["sliding_attention"] * 2},
+    ),
 }
 
 

@@ -111,6 +111,22 @@ def test_a_configuration_that_cannot_be_used_is_named(field: str, value: Any, fo
     assert field in refused(folder)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("hidden_activation", "relu"), ("classifier_activation", "silu"), ("classifier_pooling", "max"),
+        ("layer_types", ["full_attention"]), ("layer_types", ["full_attention", "chunked_attention"]),
+        ("local_attention", -1), ("local_attention", 10**12), ("num_attention_heads", 3), ("num_attention_heads", 32),
+        ("norm_eps", 0), ("mlp_dropout", 2), ("rope_parameters", {"rope_theta": 1e4}),
+        ("rope_parameters", {"full_attention": {"rope_type": "linear"}}), ("architectures", ["ModernBertForTokens"]),
+    ],
+)  # fmt: skip
+def test_a_modernbert_that_cannot_be_used_is_named(field: str, value: Any, tmp_path: Path) -> None:
+    saved("modernbert, masked", tmp_path)
+    rewrite(tmp_path, lambda config: config | {field: value})
+    assert field in refused(tmp_path)
+
+
 def test_unknown_fields_are_passed_over_and_listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rewrite(folder, lambda config: config | {"colour": "red", "weather": 1, "use_cache": False})
     load_model(folder)

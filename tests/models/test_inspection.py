@@ -37,7 +37,8 @@ def test_the_parts_of_every_family_sum_to_its_parameters(name: str, tmp_path: Pa
     assert sum(part.parameters for part in every) == count_parameters(looked.config)
     folded = alike(every)
     assert sum(each.times * each.part.parameters for each in folded) == count_parameters(looked.config)
-    assert {each.times for each in folded if "*" in each.part.name} == {looked.config.n_layers}
+    layers, first = looked.config.n_layers, looked.config.stack.first_norm
+    assert {each.times for each in folded if "*" in each.part.name} == {layers, layers - (not first)}
     assert looked.files is not None
     assert set(looked.files.shapes) <= set(theirs.state_dict())
     (tmp_path / FILE).unlink()
@@ -88,6 +89,14 @@ def test_an_encoders_attention_is_counted_whole() -> None:
     apart = forward_flops_per_token(config, 512) - forward_flops_per_token(config, 256)
     assert apart == 4 * 12 * 256 * 768
     assert ties(config_of(BertFields(), "BertModel", ())) is None
+
+
+def test_a_local_layer_is_counted_by_its_window() -> None:
+    config = build_config(ModelSettings(objective="mlm", size="base", context_length=8_192), 50_368)
+    apart = forward_flops_per_token(config, 512) - forward_flops_per_token(config, 256)
+    assert apart == 4 * 8 * 256 * 768  # every third of 22 layers sees all
+    near = forward_flops_per_token(config, 100) - forward_flops_per_token(config, 50)
+    assert near == 4 * 22 * 50 * 768
 
 
 def test_fields_are_named_by_their_path() -> None:

@@ -81,8 +81,9 @@ def test_right_padding_changes_nothing_before_it(model, ids):
 
 
 def test_a_fresh_model_guesses_evenly():
-    for shape in ("qwen3", "gpt2"):
-        model = build_model(build_config(msgspec.structs.replace(SMALL, shape=shape), 300), seed=1)
+    for shape, objective in (("qwen3", "causal"), ("gpt2", "causal"), ("modernbert", "mlm"), ("bert", "mlm")):
+        settings = msgspec.structs.replace(SMALL, shape=shape, objective=objective)
+        model = build_model(build_config(settings, 300), seed=1)
         ids = torch.randint(0, 300, (4, 32))
         with torch.no_grad():
             assert abs(float(model.loss(ids, ids.roll(-1, 1))) / ids.numel() - 5.704) < 0.1  # ln 300
@@ -132,6 +133,16 @@ def test_truncated_weights_are_refused(tmp_path):
         (ModelSettings(n_layers=1, width=64, n_heads=4, n_kv_heads=3), "divide"),
         (ModelSettings(n_layers=1, width=64, head_dim=7), "odd"),
         (ModelSettings(size="tiny", dropout=0.1), "dropout"),
+        (
+            ModelSettings(objective="mlm", shape="gpt2", size="small"),
+            r'^\[model\] shape "gpt2" cannot learn objective "mlm"\. Choose modernbert or bert, '
+            r'or set objective = "causal"\.$',
+        ),
+        (ModelSettings(shape="bert", size="tiny"), 'shape "bert" cannot learn objective "causal".* objective = "mlm"'),
+        (ModelSettings(objective="mlm", n_layers=1, width=30, n_heads=4), "multiple"),
+        (ModelSettings(objective="mlm", n_layers=1, width=20, n_heads=4), "odd"),
+        (ModelSettings(objective="mlm", size="tiny", n_kv_heads=2), "n_kv_heads"),
+        (ModelSettings(objective="mlm", shape="bert", size="tiny", qkv_bias=False), "qkv_bias"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(settings, message):

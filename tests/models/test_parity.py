@@ -21,6 +21,7 @@ PADDINGS = {
     "right": torch.arange(17)[None] < torch.tensor([[17], [9], [3]]),
     "left": torch.arange(17)[None] >= torch.tensor([[0], [8], [14]]),
 }
+FIRST_TOKEN = ("bert", "bert, classification", "modernbert, classification, first token")
 
 
 def inputs(name: str, padding: str) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any], dict[str, Any]]:
@@ -47,7 +48,7 @@ def test_logits_hidden_states_and_attention_are_theirs(name: str, padding: str, 
     seen = mask.bool()
     expected = told.logits if hasattr(told, "logits") else told.last_hidden_state
     rows = seen if expected.ndim == 3 else slice(None)
-    pools_padding = padding == "left" and name in ("bert", "bert, classification")  # theirs takes the first column
+    pools_padding = padding == "left" and name in FIRST_TOKEN  # theirs takes the first column
     for found in (traced, fused) if not (pools_padding and expected.ndim == 2) else ():
         assert relative_error(found[rows], expected[rows]) < 1e-5
     if name == "bert" and not pools_padding:
@@ -110,7 +111,7 @@ def test_a_folder_comes_back_tensor_by_tensor(name: str, dtype: torch.dtype, tmp
         assert torch.equal(again(ids, **their_inputs)[0], first(ids, **their_inputs)[0])
 
 
-@pytest.mark.parametrize("name", ["gpt", "gpt2", "llama", "qwen3", "bert, masked"])
+@pytest.mark.parametrize("name", ["gpt", "gpt2", "llama", "qwen3", "bert, masked", "modernbert, masked"])
 def test_bfloat16_weights_give_logits_as_near_to_exact_ones_as_theirs(name: str, tmp_path: Path) -> None:
     exact = saved(name, tmp_path)
     ids, _mask, our_inputs, their_inputs = inputs(name, "none")
@@ -149,6 +150,27 @@ def test_a_model_without_a_head_is_opened(name: str, tmp_path: Path) -> None:
         assert relative_error(ours(IDS), theirs(IDS).last_hidden_state) < 1e-5
     else:
         assert relative_error(ours(IDS), theirs(IDS).logits) < 1e-5
+
+
+def test_a_modernbert_of_the_first_release_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    theirs = saved("modernbert, masked", tmp_path)
+    fields = json.loads((tmp_path / "config.json").read_text())
+    for name in ("layer_types", "rope_parameters"):
+        del fields[name]
+    old = {  # as answerdotai/ModernBERT-base has them
+        "global_attn_every_n_layers": 3,
+        "global_rope_theta": 160_000.0,
+        "local_rope_theta": 10_000.0,
+        "layer_norm_eps": 1e-5,
+        "position_embedding_type": "absolute",
+        "reference_compile": True,
+        "repad_logits_with_grad": False,
+        "sparse_pred_ignore_index": -100,
+        "sparse_prediction": False,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(fields | old))
+    assert relative_error(load_model(tmp_path)(IDS), theirs(IDS).logits) < 1e-5
+    assert "passed over" not in capsys.readouterr().err
 
 
 def test_a_bert_without_a_pooler_is_opened(tmp_path: Path) -> None:

@@ -1,27 +1,32 @@
 """Documents that share a sequence and do not see each other, against each of them alone."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 import torch
 
 from tezgah.models.build import build_config, build_model
-from tezgah.models.causal import CausalLM
 from tezgah.models.settings import ModelSettings
 
-SHAPES = ["gpt2", "qwen3"]  # positions from a table, and by rotation
+SHAPES = {"gpt2": "causal", "qwen3": "causal", "bert": "mlm", "modernbert": "mlm"}  # positions: table, rotation, twice
 
 
-def made(shape: Any, dtype: torch.dtype = torch.float64) -> CausalLM:
-    settings = ModelSettings(shape=shape, n_layers=2, width=32, n_heads=2, context_length=16)
-    model = build_model(build_config(settings, 64), seed=1)
+def made(shape: Any, dtype: torch.dtype = torch.float64) -> Any:
+    objective: Any = SHAPES[shape]
+    settings = ModelSettings(objective=objective, shape=shape, n_layers=2, width=32, n_heads=2, context_length=16)
+    config = build_config(settings, 64)
+    if local := config.stack.local:  # a window smaller than the row
+        stack = dataclasses.replace(config.stack, local=dataclasses.replace(local, reach=2))
+        config = dataclasses.replace(config, stack=stack)
+    model = build_model(config, seed=1)
     for name, parameter in model.named_parameters():  # which begin by adding nothing: it would hide who looks where
         if name.endswith("attention.output.weight"):
             torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(2))
     return model.to(dtype)
 
 
-def alone(model: CausalLM, ids: torch.Tensor, targets: torch.Tensor, separator_id: int = 0) -> torch.Tensor:
+def alone(model: Any, ids: torch.Tensor, targets: torch.Tensor, separator_id: int = 0) -> torch.Tensor:
     """The loss of every document by itself, one row of a batch of its own each, summed."""
     total = torch.zeros((), dtype=torch.float64)
     for row, wanted in zip(ids, targets, strict=True):
@@ -54,6 +59,18 @@ def test_loss_and_gradient_are_those_of_every_document_alone(shape: str, separat
     torch.testing.assert_close(loss, expected, atol=1e-12, rtol=1e-12)
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(found.get(name), parameter.grad, atol=1e-10, rtol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize("shape", ["bert", "modernbert"])
+def test_padding_behind_documents_is_not_seen(shape: str):
+    model, (ids, targets) = made(shape), batch([[0, 5, 6], [3]])
+    mask = torch.ones_like(ids)
+    mask[:, 13:] = 0
+    targets[:, 13:] = -100
+    other = torch.where(mask.bool(), ids, 7)
+    found, again = (model.loss(each, targets, 0, mask) for each in (ids, other))
+    torch.testing.assert_close(found, again, atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(found, alone(model, ids[:, :13], targets[:, :13]), atol=1e-12, rtol=1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

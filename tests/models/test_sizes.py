@@ -1,5 +1,6 @@
 """Named sizes have the numbers of parameters that their papers' checkpoints have."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tezgah.models.checkpoint import load_model, save_model
 from tezgah.models.config import EncoderConfig
 from tezgah.models.cost import count_parameters
 from tezgah.models.families import FAMILIES
-from tezgah.models.settings import ModelSettings
+from tezgah.models.settings import SHAPES, SIZES, ModelSettings
 
 GPT2 = {"small": 124_439_808, "medium": 354_823_168, "large": 774_030_080, "xl": 1_557_611_200}
 
@@ -40,6 +41,24 @@ def test_bert_base_is_exact(architecture: str, tensors: tuple[str, ...], paramet
     assert count_parameters(config) == built_parameters(config) == parameters
 
 
+TURC = {"tiny": 4_385_920, "mini": 11_170_560, "small": 28_763_648, "medium": 41_373_184, "base": 109_482_240}
+MODERN = {"base": 149_655_232, "large": 395_881_664}
+
+
+@pytest.mark.parametrize("size", TURC)
+def test_berts_sizes_are_exact(size: str) -> None:
+    config = build_config(ModelSettings(objective="mlm", shape="bert", size=size), vocab_size=30_522)
+    assert (config.head, config.context_length) == ("masked_lm", 512)
+    assert count_parameters(dataclasses.replace(config, head="pooler")) == TURC[size]
+    assert count_parameters(config) == built_parameters(config)
+
+
+@pytest.mark.parametrize("size", MODERN)
+def test_modernberts_sizes_are_exact(size: str) -> None:
+    config = build_config(ModelSettings(objective="mlm", size=size, context_length=8_192), vocab_size=50_368)
+    assert count_parameters(config) == built_parameters(config) == MODERN[size]
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_parameters_are_counted_without_building(name: str, tmp_path: Any) -> None:
     theirs = new_model(name)
@@ -51,11 +70,13 @@ def test_parameters_are_counted_without_building(name: str, tmp_path: Any) -> No
     assert counted == sum(parameter.numel() for parameter in theirs.parameters()) - unread
 
 
-@pytest.mark.parametrize("shape", ["openai-gpt", "gpt2", "llama", "qwen3"])
+@pytest.mark.parametrize("shape", SIZES)
 def test_first_weights_follow_the_seed(shape: Any, tmp_path: Any) -> None:
     from tezgah.models.build import build_model
 
-    config = build_config(ModelSettings(shape=shape, n_layers=2, width=32, n_heads=2, context_length=16), 50)
+    objective: Any = "mlm" if shape in SHAPES["mlm"] else "causal"
+    sizes: dict[str, Any] = {"n_layers": 2, "width": 32, "n_heads": 2, "context_length": 16}
+    config = build_config(ModelSettings(objective=objective, shape=shape, **sizes), 50)
     first, again, other = (build_model(config, seed) for seed in (1, 1, 2))
     weights = [torch.cat([each.flatten() for each in model.parameters()]) for model in (first, again, other)]
     assert torch.equal(weights[0], weights[1])
@@ -72,10 +93,13 @@ def test_first_weights_follow_the_seed(shape: Any, tmp_path: Any) -> None:
         ("124m", "gpt2", 50_257, 12),
         ("8M", "qwen3", 4_096, 5),
         ("1.3B", "gpt2", 50_257, 29),
+        ("8M", "modernbert", 4_096, 6),
     ],
 )
 def test_a_number_of_parameters_takes_the_nearest_shape(asked: str, shape: Any, vocab_size: int, depth: int) -> None:
-    config = build_config(ModelSettings(shape=shape, size=asked, context_length=1_024), vocab_size)
+    objective: Any = "mlm" if shape in SHAPES["mlm"] else "causal"
+    settings = ModelSettings(objective=objective, shape=shape, size=asked, context_length=1_024)
+    config = build_config(settings, vocab_size)
     assert (config.n_layers, config.width, config.stack.head_dim) == (depth, 64 * depth, 64)
     assert asked not in ("124M", "124m") or count_parameters(config) == GPT2["small"]
 

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from tezgah.models.causal import CausalLM
 from tezgah.models.config import CausalConfig, EncoderConfig
 from tezgah.models.encoder import Encoder
-from tezgah.nn.config import Rope, StackConfig
+from tezgah.nn import stack as stack_module
+from tezgah.nn.config import Local, Rope, StackConfig
 from tezgah.nn.linear_attention import linear_attention
 from tezgah.nn.masks import packed_documents
 from tezgah.nn.positions import sinusoidal_table
+from tezgah.nn.stack import Stack
 from tezgah.nn.trace import Trace
 
 BASE = StackConfig(
@@ -23,6 +25,15 @@ BASE = StackConfig(
 )
 ROTARY = dataclasses.replace(BASE, rope=Rope(1e4), n_kv_heads=2, norm="rms", mlp="swiglu", qk_norm=True)
 BERT = dataclasses.replace(BASE, norm_first=False, causal=False)
+LOCAL = dataclasses.replace(
+    BASE,
+    mlp="geglu",
+    rope=Rope(1e4),
+    causal=False,
+    norm_bias=False,
+    first_norm=False,
+    local=Local(layers=(1,), reach=2, rope=Rope(20.0)),
+)
 
 
 def causal(stack: StackConfig) -> CausalLM:
@@ -33,15 +44,22 @@ def encoder() -> Encoder:
     return Encoder(EncoderConfig("bert", 31, 32, BERT, n_token_types=2, head="masked_lm"))
 
 
+def modern(head: Any) -> Encoder:
+    around: dict[str, Any] = {"n_token_types": 0, "learned_positions": False, "pooling": "mean"}
+    return Encoder(EncoderConfig("modernbert", 31, 32, LOCAL, head=head, **around))
+
+
 MAKERS = {
     "learned": lambda: causal(BASE),
     "learned, norm last": lambda: causal(dataclasses.replace(BASE, norm_first=False)),
     "rotary": lambda: causal(ROTARY),
     "encoder": encoder,
+    "local": lambda: modern("masked_lm"),
     "classifier": lambda: Encoder(EncoderConfig("bert", 31, 32, BERT, n_token_types=2, head="classification")),
 }
 
-POSITION_BY_POSITION = [name for name in MAKERS if name != "classifier"]
+MAKERS["mean of local states"] = lambda: modern("classification")
+POSITION_BY_POSITION = [name for name in MAKERS if name not in ("classifier", "mean of local states")]
 
 
 def made(name: str, dtype: torch.dtype = torch.float64) -> Any:
@@ -150,6 +168,23 @@ def test_the_trace_shows_what_the_mask_forbids() -> None:
         assert weights.triu(1).abs().max() == 0
 
 
+def test_a_local_block_looks_as_far_as_its_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, trace, made_patterns = made("local"), Trace(), []
+    config = dataclasses.replace(LOCAL, n_layers=4, local=Local((1, 2, 3), 2, Rope(20.0)))
+    many = Stack(config, 32).eval()
+    pattern = stack_module.attention_pattern
+    monkeypatch.setattr(stack_module, "attention_pattern", lambda *given: made_patterns.append(1) or pattern(*given))
+    model(IDS, trace=trace)
+    near = (torch.arange(12)[:, None] - torch.arange(12)[None]).abs() <= 2
+    first, second = trace.attentions
+    assert (first > 0).all()
+    assert torch.equal(second > 0, near.expand_as(second))
+    made_patterns.clear()
+    many(torch.randn(2, 12, 24))
+    assert len(made_patterns) == 2  # one for blocks that see all, which is none, one for all local ones
+    torch.testing.assert_close(model(IDS[:, :3]), made("local")(IDS[:, :3]))  # the window holds the whole text
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_computing_blocks_anew_changes_no_gradient(name: str) -> None:
     gradients = []
@@ -192,14 +227,16 @@ def test_embeddings_stand_in_place_of_ids() -> None:
 
 
 def test_a_long_context_is_turned_when_it_is_met(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = made("rotary")(IDS)
-    monkeypatch.setattr("tezgah.nn.stack.FIRST_TURNED", 3)
-    model = made("rotary")
-    assert len(model.stack.cos) == 3
-    torch.testing.assert_close(model(IDS[:, :2]), whole[:, :2])
-    torch.testing.assert_close(model(IDS), whole)
-    assert len(model.stack.cos) == 12
-    torch.testing.assert_close(made("rotary")(IDS, positions=torch.arange(12).expand(4, -1)), whole)
+    for name in ("rotary", "local"):
+        monkeypatch.setattr(stack_module, "FIRST_TURNED", 4_096)
+        whole, start = made(name)(IDS), made(name)(IDS[:, :2])
+        monkeypatch.setattr(stack_module, "FIRST_TURNED", 3)
+        model = made(name)
+        assert len(model.stack.cos) == 3
+        torch.testing.assert_close(model(IDS[:, :2]), start)
+        torch.testing.assert_close(model(IDS), whole)
+        assert len(model.stack.cos) == 12
+        torch.testing.assert_close(made(name)(IDS, positions=torch.arange(12).expand(4, -1)), whole)
 
 
 def test_the_trace_goes_on_beyond_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from tezgah.models.tensor_file import write_tensors
 from tezgah.models.weights import FRACTIONS, WeightFiles, listed
 
 VOCABULARY = ("embedding.weight", "head.weight", "masked_head.scores.weight", "masked_head.bias")  # a row for each id
-HEADS = ("lm_head.weight", "cls.predictions.decoder.weight")
+HEADS = ("lm_head.weight", "cls.predictions.decoder.weight", "decoder.weight")
 OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}  # of BERT's first release
 
 
@@ -55,6 +55,7 @@ def save_parameters(
         "model_type": family.model_type,
         "tezgah_format": FORMAT,
         "dtype": str(shapes["embedding.weight"].dtype).removeprefix("torch."),
+        **dict.fromkeys(family.unset),
         **ids,
         **{name: value for name, value in stated.items() if value is not None},
     }

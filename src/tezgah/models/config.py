@@ -6,7 +6,9 @@ from typing import Literal
 from tezgah.nn.config import StackConfig
 
 CausalFamily = Literal["openai-gpt", "gpt2", "llama", "qwen3"]
+EncoderFamily = Literal["bert", "modernbert"]
 Head = Literal["none", "pooler", "masked_lm", "classification"]
+Pooling = Literal["tanh", "first", "mean"]
 
 
 @dataclass(frozen=True)
@@ -45,20 +47,27 @@ class CausalConfig(_AroundStack):
 
 @dataclass(frozen=True)
 class EncoderConfig(_AroundStack):
-    """Embeddings of ids, positions and `n_token_types` parts of a text, a stack, and a head.
+    """Embeddings of ids, `learned_positions` and `n_token_types` parts of a text where there are any, a stack, a head.
 
     Heads: "none" gives the hidden states; "pooler" gives them too, and a vector for the whole text beside; "masked_lm"
     scores every id at every position, by the embedding's matrix where `tied`; "classification" scores
-    `labels` for the text. `embedding_dropout` and `head_dropout` are probabilities.
+    `labels` for the text. `pooling` tells the text's vector: "tanh" is a layer and tanh of the first token's state,
+    "first" and "mean" take the first state or the mean of all through the layer and the norm that a masked-LM head has.
+    `head_bias` is that layer's bias, `scores_bias` that of the ids' scores. `embedding_dropout` and `head_dropout` are
+    probabilities.
     """
 
-    family: Literal["bert"]
+    family: EncoderFamily
     n_token_types: int
     head: Head
     tied: bool = True
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
     embedding_dropout: float = 0.0
     head_dropout: float = 0.0
+    learned_positions: bool = True
+    pooling: Pooling = "tanh"
+    head_bias: bool = True
+    scores_bias: bool = True
 
 
 ModelConfig = CausalConfig | EncoderConfig

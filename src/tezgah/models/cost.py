@@ -19,7 +19,7 @@ def count_parameters(config: ModelConfig) -> int:
 def embedding_parameters(config: ModelConfig) -> int:
     """Parameters on the way in: token, position and token-type embeddings, and their norm."""
     if isinstance(config, EncoderConfig):
-        rows = config.vocab_size + config.context_length + config.n_token_types
+        rows = config.vocab_size + config.n_token_types + (config.context_length if config.learned_positions else 0)
         return rows * config.width + _norm_parameters(config)
     positions = config.context_length * config.width if config.learned_positions else 0
     return config.vocab_size * config.width + positions
@@ -30,9 +30,10 @@ def _head_parameters(config: ModelConfig) -> int:
     width, scores = config.width, config.vocab_size * config.width
     if isinstance(config, CausalConfig):
         return 0 if config.tied else scores
-    pooler = width * width + width
+    transform = width * width + (width if config.head_bias else 0) + _norm_parameters(config)
     if config.head == "masked_lm":
-        return pooler + _norm_parameters(config) + config.vocab_size + (0 if config.tied else scores)
+        return transform + (config.vocab_size if config.scores_bias else 0) + (0 if config.tied else scores)
+    pooler = width * width + width if config.pooling == "tanh" else transform
     labels = len(config.labels) * (width + 1) if config.head == "classification" else 0
     return 0 if config.head == "none" else pooler + labels
 
@@ -42,11 +43,16 @@ def forward_flops_per_token(config: ModelConfig, context_length: int | None = No
 
     2 × the parameters that multiply (the matrix that scores ids, tied or not, included), plus attention's
     two products: 4 × layers × context × heads × head_dim, and half of that where attention is causal
-    and needs half of them (PaLM, Chowdhery et al. 2022, appendix B). A pooler and a classification see one
-    vector of a text, and are not counted.
+    and needs half of them (PaLM, Chowdhery et al. 2022, appendix B). A local layer counts its window for the context.
+    A masked-LM head is counted at every position, as in use; training computes it at the masked ones alone. A pooler
+    and a classification see one vector of a text, and are not counted.
     """
     stack, context = config.stack, context_length or config.context_length
-    attention = config.n_layers * context * stack.n_heads * stack.head_dim
+    keys = config.n_layers * context  # that a token meets in all layers
+    if stack.local is not None:
+        near = min(context, 2 * stack.local.reach + 1)
+        keys -= len(stack.local.layers) * (context - near)
+    attention = keys * stack.n_heads * stack.head_dim
     return 2 * (_stack_parameters(config) + _scoring_parameters(config) + (1 if stack.causal else 2) * attention)
 
 
@@ -152,18 +158,19 @@ def _scoring_parameters(config: ModelConfig) -> int:
 
 
 def _norm_parameters(config: ModelConfig) -> int:
-    return config.width * (2 if config.stack.norm == "layer" else 1)
+    return config.width * (2 if config.stack.norm == "layer" and config.stack.norm_bias else 1)
 
 
 def _stack_parameters(config: ModelConfig) -> int:
     stack = config.stack
     queries, keys = stack.n_heads * stack.head_dim, stack.n_kv_heads * stack.head_dim
     attention = stack.width * (2 * queries + 2 * keys)
-    mlp = (3 if stack.mlp == "swiglu" else 2) * stack.width * stack.mlp_width
+    mlp = (3 if stack.gated else 2) * stack.width * stack.mlp_width
     norm = _norm_parameters(config)
     small = 2 * norm + (2 * stack.head_dim if stack.qk_norm else 0)
     small += queries + 2 * keys if stack.qkv_bias else 0
     small += stack.width if stack.output_bias else 0
     if stack.mlp_bias:
-        small += stack.width + stack.mlp_width * (2 if stack.mlp == "swiglu" else 1)
-    return config.n_layers * (attention + mlp + small) + (norm if stack.norm_first else 0)
+        small += stack.width + stack.mlp_width * (2 if stack.gated else 1)
+    outside = (norm if stack.norm_first else 0) - (0 if stack.first_norm else norm)
+    return config.n_layers * (attention + mlp + small) + outside

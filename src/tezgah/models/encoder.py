@@ -10,9 +10,10 @@ from tezgah.models.causal import embedded
 from tezgah.models.config import EncoderConfig
 from tezgah.nn.cross_entropy import IGNORED, Scored, SoftmaxSlope, cross_entropy_sum
 from tezgah.nn.linear import linear
-from tezgah.nn.masks import text_positions
+from tezgah.nn.masks import packed_documents, text_positions
 from tezgah.nn.mlp import ACTIVATIONS
 from tezgah.nn.norms import build_norm
+from tezgah.nn.precision import widened
 from tezgah.nn.stack import Stack
 from tezgah.nn.trace import Trace
 
@@ -24,12 +25,12 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.width)
-        self.positions = nn.Embedding(config.context_length, config.width)
-        self.token_types = nn.Embedding(config.n_token_types, config.width)
+        self.positions = nn.Embedding(config.context_length, config.width) if config.learned_positions else None
+        self.token_types = nn.Embedding(config.n_token_types, config.width) if config.n_token_types else None
         self.embedding_norm = build_norm(config.stack)
         self.stack = Stack(config.stack, config.context_length)
         has_pooler = config.head in ("pooler", "classification")
-        self.pooler = nn.Linear(config.width, config.width) if has_pooler else None
+        self.pooler = _build_pooler(config) if has_pooler else None
         self.classifier = nn.Linear(config.width, len(config.labels)) if config.head == "classification" else None
         self.masked_head = MaskedHead(config) if config.head == "masked_lm" else None
         self.softmax_slope = SoftmaxSlope()
@@ -49,7 +50,8 @@ class Encoder(nn.Module):
 
         Scores of every id, (batch, time, vocab), or of every label, (batch, labels), in the products' precision;
         without either head the hidden states, (batch, time, width). `attention_mask`, `embeddings`, `positions`,
-        `head_mask` and `trace` as in `CausalLM.forward`; `token_types`, (batch, time), are 0 where not given.
+        `head_mask` and `trace` as in `CausalLM.forward`; `token_types`, (batch, time), are 0 where not given. Raises
+        TypeError where they are given to a model that has none.
         """
         hidden = self.hidden(
             ids,
@@ -85,36 +87,50 @@ class Encoder(nn.Module):
             raise ValueError(f"{time} tokens exceed context_length {self.config.context_length}")
         if positions is None and attention_mask is not None and attention_mask.ndim == 2:
             positions = text_positions(attention_mask)
-        x = x + (self.positions.weight[:time] if positions is None else self.positions(positions))
-        x = x + (self.token_types.weight[0] if token_types is None else self.token_types(token_types))
-        x = F.dropout(self.embedding_norm(x), self.config.embedding_dropout, self.training)
+        if self.positions is not None:
+            x = x + (self.positions.weight[:time] if positions is None else self.positions(positions))
+        if self.token_types is not None:
+            x = x + (self.token_types.weight[0] if token_types is None else self.token_types(token_types))
+        elif token_types is not None:
+            raise TypeError(f"a {self.config.family} takes no token_types")
+        x = F.dropout(widened(self.embedding_norm(x)), self.config.embedding_dropout, self.training)
         return self.stack(x, attention_mask, positions, None, head_mask, trace)  # type: ignore[no-any-return]
 
     def pooled(self, hidden: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """A vector for each text from the state of its first token, (batch, time, width) → (batch, width).
+        """A vector for each text, (batch, time, width) → (batch, width), from its first state or the mean of all.
 
-        That is the first one that is no padding where a mask, (batch, time), is given. Raises TypeError for a model
-        without a pooler.
+        What is padding by a mask, (batch, time), is neither. Raises TypeError for a model without a pooler.
         """
         if self.pooler is None:
             raise TypeError("this model has no pooler")
-        first = hidden[:, 0]
-        if attention_mask is not None and attention_mask.ndim == 2:
-            first = hidden[torch.arange(len(hidden), device=hidden.device), attention_mask.long().argmax(-1)]
-        return torch.tanh(linear(first, self.pooler))
+        seen = attention_mask if attention_mask is not None and attention_mask.ndim == 2 else None
+        state = _mean(hidden, seen) if self.config.pooling == "mean" else _first(hidden, seen)
+        if isinstance(self.pooler, Transform):
+            return self.pooler(state)  # type: ignore[no-any-return]
+        return torch.tanh(linear(state, self.pooler))
 
-    def loss(self, ids: Tensor, targets: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+    def loss(
+        self, ids: Tensor, targets: Tensor, separator_id: int | None = None, attention_mask: Tensor | None = None
+    ) -> Tensor:
         """Sum of the cross-entropies, in nats: that of `scored`."""
-        return self.scored(ids, targets, attention_mask).loss
+        return self.scored(ids, targets, separator_id, attention_mask).loss
 
-    def scored(self, ids: Tensor, targets: Tensor, attention_mask: Tensor | None = None) -> Scored:
+    def scored(
+        self, ids: Tensor, targets: Tensor, separator_id: int | None = None, attention_mask: Tensor | None = None
+    ) -> Scored:
         """Summed cross-entropy of `targets`, in nats, and hits among them; both (batch, time), −100 is not counted.
 
-        Scores are computed where there is a target only: of the usual 15 positions in a hundred.
+        With a `separator_id` every document is read by itself, as in `CausalLM.loss`; without, all tokens of a row look
+        at one another. `attention_mask`, (batch, time), is 0 at padding. Scores are computed where there is a target
+        only: of the usual 15 positions in a hundred.
         """
         if self.masked_head is None:
             raise TypeError("this model has no masked-LM head")
-        hidden = self.hidden(ids, attention_mask)
+        positions = None
+        if separator_id is not None:
+            pattern, positions = packed_documents((ids == separator_id).cumsum(-1))
+            attention_mask = pattern if attention_mask is None else pattern & attention_mask.bool()[:, None, :]
+        hidden = self.hidden(ids, attention_mask, positions=positions)
         places = self._places(targets)  # (predicted,)
         rows = self.masked_head(hidden.flatten(0, 1)[places])  # (predicted, width)
         answers = targets.flatten()[places]
@@ -140,17 +156,43 @@ class Encoder(nn.Module):
         yield self.softmax_slope
 
 
-class MaskedHead(nn.Module):
-    """BERT's masked-LM head up to its matrix: a layer, a norm; and the scores' bias (Devlin et al. 2019)."""
+class Transform(nn.Module):
+    """What stands before the scores of ids, in BERT, and of labels too, in ModernBERT: a layer and a norm."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[config.stack.mlp]
-        self.layer = nn.Linear(config.width, config.width)
+        self.layer = nn.Linear(config.width, config.width, bias=config.head_bias)
         self.norm = build_norm(config.stack)
-        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
-        self.scores = None if config.tied else nn.Linear(config.width, config.vocab_size, bias=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Map `hidden`, (..., width), to what the matrix scores, the same shape."""
+        """Map `hidden`, (..., width), to what is scored, the same shape."""
         return self.norm(self.activation(linear(hidden, self.layer)))  # type: ignore[no-any-return]
+
+
+class MaskedHead(Transform):
+    """BERT's masked-LM head (Devlin et al. 2019): what stands before the scores, their bias, and their matrix."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__(config)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size)) if config.scores_bias else None
+        self.scores = None if config.tied else nn.Linear(config.width, config.vocab_size, bias=False)
+
+
+def _build_pooler(config: EncoderConfig) -> nn.Linear | Transform:
+    return nn.Linear(config.width, config.width) if config.pooling == "tanh" else Transform(config)
+
+
+def _first(hidden: Tensor, seen: Tensor | None) -> Tensor:
+    """The state of each row's first token, (batch, width)."""
+    if seen is None:
+        return hidden[:, 0]
+    return hidden[torch.arange(len(hidden), device=hidden.device), seen.long().argmax(-1)]
+
+
+def _mean(hidden: Tensor, seen: Tensor | None) -> Tensor:
+    """The mean of each row's states, (batch, width)."""
+    if seen is None:
+        return widened(hidden).mean(1).to(hidden.dtype)
+    shares = seen / seen.sum(-1, keepdim=True).clamp_min(1)  # (batch, time)
+    return (widened(hidden) * shares[..., None]).sum(1).to(hidden.dtype)

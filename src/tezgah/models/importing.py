@@ -15,7 +15,7 @@ from tezgah.errors import InputError
 from tezgah.models.checkpoint import OLD_NAMES
 from tezgah.models.config import CausalConfig, EncoderConfig, ModelConfig
 from tezgah.models.config_file import parse_config, read_family
-from tezgah.models.family import Family
+from tezgah.models.family import HEADS, Family
 from tezgah.models.mapping import Entry, Zeros
 from tezgah.models.origins import ORIGINS, Interleaved, Origin
 from tezgah.models.torch_file import FRACTIONS, State, read_state
@@ -25,7 +25,6 @@ Held = Entry | Interleaved
 
 WRAPPERS = re.compile(r"^((module|_orig_mod)\.)+|(?<=\.)_orig_mod\.")  # of data parallelism, and of torch.compile
 BIASES = "stack.blocks.0.attention.query.bias"
-HEADS = ("head.weight", "masked_head.scores.weight")
 # The model's sizes as checkpoints state them beside the weights; ours are of the stack.
 STATED = {"n_head": "n_heads", "n_heads": "n_heads", "n_kv_heads": "n_kv_heads"}
 CONTEXT = "max_seq_len"

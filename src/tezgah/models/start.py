@@ -9,7 +9,7 @@ from tezgah.errors import InputError
 from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import load_model, read_config
 from tezgah.models.config import CausalConfig
-from tezgah.models.settings import SIZES
+from tezgah.models.settings import SHAPES
 
 
 def start_config(folder: Path, context_length: int | None = None) -> CausalConfig:
@@ -21,7 +21,7 @@ def start_config(folder: Path, context_length: int | None = None) -> CausalConfi
     if not isinstance(config, CausalConfig):
         raise InputError(
             f"[model] from: {folder}: a {config.family} looks both ways, and is not trained here yet. "
-            f"Name a folder with one of {', '.join(SIZES)}."
+            f"Name a folder with one of {', '.join(SHAPES['causal'])}."
         )
     if context_length is None:
         return config

@@ -19,7 +19,8 @@ class Block(nn.Module):
     def __init__(self, config: StackConfig, layer: int) -> None:
         super().__init__()
         self.dropout, self.norm_first = config.dropout, config.norm_first
-        self.attention_norm = build_norm(config)
+        self.mlp_dropout = config.dropout if config.mlp_dropout is None else 0.0  # else it is inside the MLP
+        self.attention_norm = build_norm(config) if config.first_norm or layer else None
         self.attention = Attention(config, layer)
         self.mlp_norm = build_norm(config)
         self.mlp = build_mlp(config)
@@ -27,10 +28,16 @@ class Block(nn.Module):
     def forward(self, x: Tensor, view: View) -> Tensor:
         """Map `x`, (batch, time, width), to the same shape."""
         if self.norm_first:
-            x = x + self._dropped(self.attention(self.attention_norm(x), view))
-            return x + self._dropped(self.mlp(self.mlp_norm(x)))
-        x = self.attention_norm(widened(x) + self._dropped(self.attention(x, view)))
-        return self.mlp_norm(widened(x) + self._dropped(self.mlp(x)))  # type: ignore[no-any-return]
+            x = x + self._dropped(self.attention(self._normalized(x), view), self.dropout)
+            return x + self._dropped(self.mlp(self.mlp_norm(x)), self.mlp_dropout)
+        x = self._normalized(widened(x) + self._dropped(self.attention(x, view), self.dropout))
+        return self.mlp_norm(widened(x) + self._dropped(self.mlp(x), self.mlp_dropout))  # type: ignore[no-any-return]
 
-    def _dropped(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+    def _normalized(self, x: Tensor) -> Tensor:
+        """`x` after attention's norm; without one, in the precision of the product that takes it."""
+        if self.attention_norm is None:
+            return x.to(self.attention.query.weight.dtype)
+        return self.attention_norm(x)  # type: ignore[no-any-return]
+
+    def _dropped(self, x: Tensor, dropout: float) -> Tensor:
+        return F.dropout(x, dropout, self.training)

@@ -25,14 +25,29 @@ class Rope:
 
 
 @dataclass(frozen=True)
+class Local:
+    """Blocks that see what is near: of `layers`, counted from 0, a query looks at most `reach` positions to each side.
+
+    Their queries and keys are turned by a `rope` of their own, which needs to tell fewer positions apart.
+    """
+
+    layers: tuple[int, ...]
+    reach: int
+    rope: Rope
+
+
+@dataclass(frozen=True)
 class StackConfig:
     """Sizes and parts of a stack. Widths are in features; `dropout` and `attention_dropout` are probabilities.
 
     `norm_first` normalizes what goes into attention and MLP, and the stack's output once more (GPT-2, Llama);
     otherwise the sum of each with its input is normalized (the first GPT, BERT). `causal` lets a
     position look at itself and what is before it only. `rope` is None where positions are not rotary. `qk_norm`
-    normalizes every head's query and key. `mlp` names the activation: "swiglu" is gated (Shazeer 2020), "gelu"
-    is exact, "gelu_tanh" the approximation GPT-2 was trained with, "relu2" is ReLU squared (So et al. 2021).
+    normalizes every head's query and key. `mlp` names the activation: "swiglu" and "geglu" are gated (Shazeer 2020),
+    "gelu" is exact, "gelu_tanh" the approximation GPT-2 was trained with, "relu2" is ReLU squared (So et al. 2021).
+    `norm_bias` is of a layer norm. Without `first_norm` the first block's attention takes its input as it comes,
+    normalized before. `local` are blocks with a window, of a stack that looks both ways. `mlp_dropout`, where given,
+    is inside the MLP, before its last product, and takes the place of `dropout` on what it gives.
     """
 
     n_layers: int
@@ -43,7 +58,7 @@ class StackConfig:
     mlp_width: int
     norm: Literal["rms", "layer"]
     norm_epsilon: float
-    mlp: Literal["swiglu", "gelu", "gelu_tanh", "relu2"]
+    mlp: Literal["swiglu", "geglu", "gelu", "gelu_tanh", "relu2"]
     rope: Rope | None = None
     qk_norm: bool = False
     qkv_bias: bool = True
@@ -53,6 +68,16 @@ class StackConfig:
     attention_dropout: float = 0.0
     norm_first: bool = True
     causal: bool = True
+    norm_bias: bool = True
+    first_norm: bool = True
+    local: Local | None = None
+    mlp_dropout: float | None = None
 
     def __post_init__(self) -> None:
         assert self.n_heads % self.n_kv_heads == 0, "query heads share key-value heads evenly"
+        assert self.local is None or not self.causal, "windows are of stacks that look both ways"
+
+    @property
+    def gated(self) -> bool:
+        """Whether the MLP has a third matrix, whose activation multiplies what the second one gives."""
+        return self.mlp in ("swiglu", "geglu")

@@ -33,18 +33,24 @@ def packed_documents(documents: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def attention_pattern(
-    start: int, time: int, causal: bool, allowed: Tensor | None, device: torch.device
+    start: int, time: int, causal: bool, allowed: Tensor | None, device: torch.device, reach: int | None = None
 ) -> Tensor | None:
     """Where each of `time` queries after `start` cached positions may look, (batch or 1, 1, time, keys).
 
     `allowed` is None, or 0 at padding, (batch, keys), or any pattern, (batch, time, keys); of a causal stack its
-    queries look at no later key all the same. None is the plain case: everything, or everything before.
+    queries look at no later key all the same. With a `reach` they look at keys at most so many places away. None is
+    the plain case: everything, or everything before.
+
+    >>> attention_pattern(0, 4, False, None, torch.device("cpu"), reach=1)[0, 0].int().tolist()
+    [[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 1], [0, 0, 1, 1]]
     """
-    if allowed is None and (start == 0 or not causal):
+    if allowed is None and reach is None and (start == 0 or not causal):
         return None
     pattern = torch.ones(1, time, start + time, dtype=torch.bool, device=device)
     if causal:
         pattern = pattern.tril(start)
+    if reach is not None:
+        pattern = pattern.triu(start - reach).tril(start + reach)
     if allowed is not None:
         pattern = pattern & (allowed.bool() if allowed.ndim == 3 else allowed.bool()[:, None, :])
     return pattern[:, None]

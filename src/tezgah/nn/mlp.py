@@ -11,11 +11,12 @@ from tezgah.nn.linear import joined_linear, linear
 from tezgah.nn.precision import widened
 
 
-class SwiGLU(nn.Module):
-    """down(silu(gate(x)) · up(x)) (Shazeer 2020, "GLU variants improve transformer", eq. 6)."""
+class GatedMLP(nn.Module):
+    """down(activation(gate(x)) · up(x)) (Shazeer 2020, "GLU variants improve transformer", eq. 6)."""
 
     def __init__(self, config: StackConfig) -> None:
         super().__init__()
+        self.activation, self.dropout = ACTIVATIONS[config.mlp], config.mlp_dropout or 0.0
         self.gate = nn.Linear(config.width, config.mlp_width, bias=config.mlp_bias)
         self.up = nn.Linear(config.width, config.mlp_width, bias=config.mlp_bias)
         self.down = nn.Linear(config.mlp_width, config.width, bias=config.mlp_bias)
@@ -23,7 +24,7 @@ class SwiGLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map `x`, (batch, time, width), to the same shape."""
         gate, up = joined_linear(x, self.gate, self.up)  # each (batch, time, mlp_width)
-        return linear(F.silu(gate) * up, self.down)
+        return linear(F.dropout(self.activation(gate) * up, self.dropout, self.training), self.down)
 
 
 class PlainMLP(nn.Module):
@@ -31,13 +32,14 @@ class PlainMLP(nn.Module):
 
     def __init__(self, config: StackConfig) -> None:
         super().__init__()
-        self.activation = ACTIVATIONS[config.mlp]
+        self.activation, self.dropout = ACTIVATIONS[config.mlp], config.mlp_dropout or 0.0
         self.up = nn.Linear(config.width, config.mlp_width, bias=config.mlp_bias)
         self.down = nn.Linear(config.mlp_width, config.width, bias=config.mlp_bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x`, (batch, time, width), to the same shape."""
-        return linear(self.activation(linear(x, self.up)), self.down)
+        inside = self.activation(linear(x, self.up))  # (batch, time, mlp_width)
+        return linear(F.dropout(inside, self.dropout, self.training), self.down)
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
@@ -58,9 +60,16 @@ def relu_squared(x: Tensor) -> Tensor:
     return F.relu(x).square()
 
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "gelu_tanh": gelu_tanh, "relu2": relu_squared}
+# The two with "glu" in their name are of the gate.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "swiglu": F.silu,
+    "geglu": F.gelu,
+    "gelu": F.gelu,
+    "gelu_tanh": gelu_tanh,
+    "relu2": relu_squared,
+}
 
 
-def build_mlp(config: StackConfig) -> SwiGLU | PlainMLP:
+def build_mlp(config: StackConfig) -> GatedMLP | PlainMLP:
     """The MLP a stack's blocks have."""
-    return SwiGLU(config) if config.mlp == "swiglu" else PlainMLP(config)
+    return GatedMLP(config) if config.gated else PlainMLP(config)

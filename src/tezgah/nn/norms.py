@@ -24,21 +24,22 @@ class RMSNorm(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Layer normalization with weight and bias (Ba et al. 2016)."""
+    """Layer normalization with weight, and bias or none (Ba et al. 2016)."""
 
-    def __init__(self, width: int, epsilon: float) -> None:
+    def __init__(self, width: int, epsilon: float, has_bias: bool = True) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width))
+        self.bias = nn.Parameter(torch.zeros(width)) if has_bias else None
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize `x`, (..., width); returns the same shape in the precision of the weights."""
-        weight, bias = widened(self.weight), widened(self.bias)
+        weight, bias = widened(self.weight), None if self.bias is None else widened(self.bias)
         return F.layer_norm(widened(x), weight.shape, weight, bias, self.epsilon).to(self.weight.dtype)
 
 
 def build_norm(config: StackConfig) -> RMSNorm | LayerNorm:
     """A norm of a stack's residual stream."""
-    kind = RMSNorm if config.norm == "rms" else LayerNorm
-    return kind(config.width, config.norm_epsilon)
+    if config.norm == "rms":
+        return RMSNorm(config.width, config.norm_epsilon)
+    return LayerNorm(config.width, config.norm_epsilon, config.norm_bias)

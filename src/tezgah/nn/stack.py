@@ -8,12 +8,13 @@ from tezgah.nn.attention import Mask, View
 from tezgah.nn.block import Block
 from tezgah.nn.blocked_attention import LONGEST_BLOCKED, later_keys
 from tezgah.nn.cache import KVCache
-from tezgah.nn.config import StackConfig
+from tezgah.nn.config import Rope, StackConfig
 from tezgah.nn.masks import attention_pattern
 from tezgah.nn.norms import build_norm
 from tezgah.nn.positions import rotary_table
 from tezgah.nn.trace import Trace
 
+Rotary = tuple[Tensor, Tensor] | None
 FIRST_TURNED = 4_096  # positions whose rotations are computed ahead: a context of a million would take half a gigabyte
 
 
@@ -35,21 +36,21 @@ class Stack(nn.Module):
         """Compute what follows from the configuration alone: done again where a model was built without memory."""
         later = later_keys(min(self.context_length, LONGEST_BLOCKED)) if self.config.causal else None
         self.later: Tensor | None
+        self.cos: Tensor | None
+        self.sin: Tensor | None
+        self.local_cos: Tensor | None
+        self.local_sin: Tensor | None
         self.register_buffer("later", later, persistent=False)
-        if self.config.rope is not None:
-            self._turn(min(self.context_length, FIRST_TURNED))
+        self._turn(min(self.context_length, FIRST_TURNED))
 
     def _turn(self, length: int) -> None:
-        """Make the tables of rotations for so many positions."""
-        assert self.config.rope is not None
-        cos, sin = rotary_table(self.config.head_dim, length, self.config.rope)
-        self.cos: Tensor
-        self.sin: Tensor
-        self.register_buffer("cos", cos.to(self._device()), persistent=False)
-        self.register_buffer("sin", sin.to(self._device()), persistent=False)
-
-    def _device(self) -> torch.device:
-        return next(self.parameters()).device
+        """Make the tables of rotations for so many positions: the stack's, and its local blocks' own."""
+        local = None if self.config.local is None else self.config.local.rope
+        for prefix, rope in (("", self.config.rope), ("local_", local)):
+            for name, table in zip(("cos", "sin"), _tables(self.config, length, rope), strict=True):
+                held = None if table is None else table.to(next(self.parameters()).device)
+                self.register_buffer(prefix + name, held, persistent=False)
+        self.turned = length
 
     def forward(
         self,
@@ -67,17 +68,25 @@ class Stack(nn.Module):
         `head_mask` is (heads,) or (layers, heads).
         """
         start, time = cache.length if cache is not None else 0, x.shape[1]
+        rotary, local_rotary = self._rotary(start, time, positions)
         view = View(
             later=self._later(time, trace),
-            mask=_mask(attention_pattern(start, time, self.config.causal, allowed, x.device)),
-            rotary=self._rotary(start, time, positions),
+            mask=self._mask(attention_pattern(start, time, self.config.causal, allowed, x.device)),
+            rotary=rotary,
             cache=cache,
             head_mask=None if head_mask is None else head_mask.expand(len(self.blocks), -1),
             trace=trace,
         )
+        views = [view] * len(self.blocks)
+        if local := self.config.local:
+            mask = view.mask
+            if local.reach < time - 1:
+                mask = self._mask(attention_pattern(start, time, False, allowed, x.device, local.reach))
+            near = view._replace(mask=mask, rotary=local_rotary)
+            views = [near if layer in local.layers else view for layer in range(len(self.blocks))]
         if self.norm is None:  # the first product takes it as it is; elsewhere a norm gives the products' precision
             x = x.to(next(self.parameters()).dtype)
-        for block in self.blocks:
+        for block, view in zip(self.blocks, views, strict=True):
             if trace is not None:
                 trace.hidden_states.append(x)
             if self.recomputed and torch.is_grad_enabled() and trace is None and cache is None:
@@ -97,21 +106,38 @@ class Stack(nn.Module):
             return torch.full((time, time), float("-inf"), device=self.later.device).triu(1)
         return self.later
 
-    def _rotary(self, start: int, time: int, positions: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    def _rotary(self, start: int, time: int, positions: Tensor | None) -> tuple[Rotary, Rotary]:
+        """Cosines and sines as a `View` has them: the stack's, and its local blocks' own."""
         if self.config.rope is None:
-            return None
+            return None, None
         end = start + time if positions is None else int(positions.max()) + 1
-        if end > len(self.cos):
-            self._turn(min(self.context_length, max(end, 2 * len(self.cos))))
-        if positions is None:
-            return self.cos[start : start + time], self.sin[start : start + time]
-        return self.cos[positions][:, None], self.sin[positions][:, None]  # (batch, 1, time, pairs)
+        if end > self.turned:
+            self._turn(min(self.context_length, max(end, 2 * self.turned)))
+        at = slice(start, start + time) if positions is None else positions
+        return _turns(self.cos, self.sin, at), _turns(self.local_cos, self.local_sin, at)
+
+    def _mask(self, pattern: Tensor | None) -> Mask | None:
+        """A pattern, (batch or 1, 1, time, keys), as attention uses it: a query that sees nothing is let see all first.
+
+        In the precision of the products, which would otherwise be made, and kept for the backward pass, in every block.
+        """
+        if pattern is None:
+            return None
+        device = pattern.device
+        dtype = next(self.parameters()).dtype
+        if torch.is_autocast_enabled(device.type):
+            dtype = torch.get_autocast_dtype(device.type)
+        alive = pattern.any(-1, keepdim=True)
+        hidden = ~(pattern | ~alive)
+        return Mask(torch.zeros(pattern.shape, dtype=dtype, device=device).masked_fill(hidden, float("-inf")), alive)
 
 
-def _mask(pattern: Tensor | None) -> Mask | None:
-    """A pattern, (batch or 1, 1, time, keys), as attention uses it: a query that sees nothing is let see all first."""
-    if pattern is None:
+def _tables(config: StackConfig, length: int, rope: Rope | None) -> tuple[Tensor | None, Tensor | None]:
+    return (None, None) if rope is None else rotary_table(config.head_dim, length, rope)
+
+
+def _turns(cos: Tensor | None, sin: Tensor | None, at: slice | Tensor) -> Rotary:
+    """The rows of tables at a stretch, each (time, pairs), or at positions, (batch, 1, time, pairs)."""
+    if cos is None or sin is None:
         return None
-    alive = pattern.any(-1, keepdim=True)
-    bias = torch.zeros(pattern.shape, device=pattern.device).masked_fill(~(pattern | ~alive), float("-inf"))
-    return Mask(bias, alive)
+    return (cos[at], sin[at]) if isinstance(at, slice) else (cos[at][:, None], sin[at][:, None])
