@@ -7,13 +7,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tezgah.api import evaluate, load, new_model, run, train
+    from tezgah.api import classify, evaluate, finetune, load, new_model, run, train
     from tezgah.errors import InputError
     from tezgah.generation.generate import generate
     from tezgah.tokenizer.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "Tokenizer", "evaluate", "generate", "load", "new_model", "run", "train"]
+__all__ = [
+    "InputError",
+    "Tokenizer",
+    "classify",
+    "evaluate",
+    "finetune",
+    "generate",
+    "load",
+    "new_model",
+    "run",
+    "train",
+]
 
 _HOMES = {
     "InputError": "tezgah.errors",

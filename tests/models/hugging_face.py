@@ -29,6 +29,8 @@ BERT = {
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
 }
+PADDING_ID = 60  # a causal model of theirs finds a text's last token by it
+THREE_LABELS = {"num_labels": 3, "pad_token_id": PADDING_ID}
 
 
 def rope(kind: str, theta: float = 500.0, **numbers: Any) -> dict[str, Any]:
@@ -98,6 +100,10 @@ MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "BertConfig",
         BERT | {"tie_word_embeddings": False, "hidden_act": "gelu_new", "type_vocab_size": 3, "layer_norm_eps": 1e-5},
     ),
+    "gpt, classification": ("OpenAIGPTForSequenceClassification", "OpenAIGPTConfig", GPT | DRY | THREE_LABELS),
+    "gpt2, classification": ("GPT2ForSequenceClassification", "GPT2Config", GPT | DRY | THREE_LABELS),
+    "llama, classification": ("LlamaForSequenceClassification", "LlamaConfig", ROTARY | THREE_LABELS),
+    "qwen3, classification": ("Qwen3ForSequenceClassification", "Qwen3Config", ROTARY | {"head_dim": 8} | THREE_LABELS),
     "bert, classification": ("BertForSequenceClassification", "BertConfig", BERT | {"num_labels": 3}),
 }
 

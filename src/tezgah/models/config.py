@@ -34,13 +34,16 @@ class CausalConfig(_AroundStack):
     """A stack between an embedding of `vocab_size` ids and a head over them.
 
     `learned_positions` adds an embedding of the position; otherwise positions are the stack's
-    affair. `tied` makes the head's matrix the embedding's. `embedding_dropout` is a probability.
+    affair. `tied` makes the head's matrix the embedding's. With `labels` the head scores them for a whole text
+    instead, from the state of its last token; with `multi_label` each by itself. `embedding_dropout` is a probability.
     """
 
     family: CausalFamily
     tied: bool
     learned_positions: bool
     embedding_dropout: float = 0.0
+    labels: tuple[str, ...] = ()
+    multi_label: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class EncoderConfig(_AroundStack):
 
     Heads: "none" gives the hidden states; "pooler" gives them too, and a vector for the whole text beside; "masked_lm"
     scores every id at every position, by the embedding's matrix where `tied`; "classification" scores
-    `labels` for the text. `embedding_dropout` and `head_dropout` are probabilities.
+    `labels` for the text, with `multi_label` each by itself. `embedding_dropout` and `head_dropout` are probabilities.
     """
 
     family: Literal["bert"]
@@ -59,6 +62,14 @@ class EncoderConfig(_AroundStack):
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
     embedding_dropout: float = 0.0
     head_dropout: float = 0.0
+    multi_label: bool = False
 
 
 ModelConfig = CausalConfig | EncoderConfig
+
+
+def classes_of(config: ModelConfig) -> tuple[str, ...]:
+    """The labels that a model scores for a text; none where it has no classification head."""
+    if isinstance(config, EncoderConfig) and config.head != "classification":
+        return ()
+    return config.labels
