@@ -38,21 +38,21 @@ def finetune(operands: list[str], flags: FinetuneFlags) -> Answer:
     given = {name: getattr(flags, name) for name in FinetuneSettings.__struct_fields__}
     record = api.finetune(operands[0], operands[1], flags.o, **given)
     measured = record.measured
-    value = {
-        "model": flags.o,
-        "texts": measured.texts,
+    figures = {
+        "classifier": flags.o,
+        "texts": f"{measured.texts:,} ({record.held_out})",
         "best_epoch": record.best_epoch,
         "accuracy": measured.accuracy,
         "macro_f1": measured.macro_f1,
         "calibration_error": measured.calibration_error,
+        "report": str(Path(flags.o) / "report.html"),
     }
     rows = [
         (each.label, f"{each.texts:,}", *(f"{share:.3f}" for share in (each.precision, each.recall, each.f1)))
         for each in measured.classes
     ]
-    shown = {**value, "texts": f"{measured.texts:,} ({record.held_out})", "report": str(Path(flags.o) / "report.html")}
     classes = table(("class", "texts", "precision", "recall", "F1"), rows)
-    return Answer(f"{classes}\n\n{lines(shown)}", {**value, "finetune": msgspec.to_builtins(record)})
+    return Answer(f"{classes}\n\n{lines(figures)}", {"classifier": flags.o, **msgspec.to_builtins(record)})
 
 
 def classify(operands: list[str], flags: ClassifyFlags) -> Answer:

@@ -68,7 +68,7 @@ def finetune(folder: Path, data: Path, output: Path, settings: FinetuneSettings)
     check_examples(examples, settings.label)
     held_out = _validation(examples, settings)
     config = read_config(folder)
-    tokenizer = _framing_tokenizer(folder, isinstance(config, CausalConfig), config.vocab_size)
+    tokenizer = framing_tokenizer(folder, isinstance(config, CausalConfig), config.vocab_size)
     say(f"{examples.source}: {len(examples):,} texts, {len(examples.counts()):,} labels")
     say_counts(examples, held_out if isinstance(held_out, Examples) else None)
     labels = tuple(examples.counts())
@@ -144,7 +144,7 @@ def save_classifier(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
     write_json(path, read_json(path) | stated)
 
 
-def _framing_tokenizer(folder: Path, is_causal: bool, rows: int) -> Tokenizer:
+def framing_tokenizer(folder: Path, is_causal: bool, rows: int) -> Tokenizer:
     """The model's tokenizer, with a frame for texts; it must have no more ids than the model has rows."""
     try:
         tokenizer = Tokenizer.load(folder)
