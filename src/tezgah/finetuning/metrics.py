@@ -93,7 +93,7 @@ def probabilities_of(logits: NDArray[np.float32], is_multi: bool) -> Array:
     """
     wide = logits.astype(np.float64)
     if is_multi:
-        return np.exp(-np.logaddexp(0, -wide))  # type: ignore[no-any-return]
+        return np.exp(-np.logaddexp(0, -wide))
     shifted = np.exp(wide - wide.max(1, keepdims=True))
     return shifted / shifted.sum(1, keepdims=True)  # type: ignore[no-any-return]
 
