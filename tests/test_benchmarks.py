@@ -26,11 +26,15 @@ import task
 import tokenizer_encoding
 import tokenizer_training
 import tokenizer_turkish
+import topics
 import training_step
 import two_sizes
 
 import tezgah
+from tests.finetuning import tiny
 from tezgah import cli
+from tezgah.finetuning.data import read_examples
+from tezgah.finetuning.settings import FinetuneSettings
 from tezgah.models.settings import ModelSettings
 from tezgah.nn.norms import RMSNorm
 from tezgah.tokenizer.tokenizer import Tokenizer
@@ -368,6 +372,28 @@ def test_a_stream_is_measured_and_set_beside_the_same_corpus_stored(
     assert stream_mode.compared({**result, "different": 3}).endswith("differ")
     row = {"source_bytes": source.stat().st_size, **found, "resume": resumed, "compare": result}
     assert "all the same" in stream_mode.table([row])
+
+
+def test_classifiers_are_set_beside_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = tiny.encoder_folder(tmp_path / "encoder")
+    lines = ["category\ttext", *(f"{row['label']}\t{row['text']}" for row in tiny.rows())]
+    (tmp_path / "topics.tsv").write_text("\n".join(lines))
+    polarity = tiny.write_rows(tmp_path / "polarity.jsonl", tiny.rows(24))
+    words = [encoder, "--topics", tmp_path / "topics.tsv", "--polarity", polarity, polarity, "--results", tmp_path]
+    words += ["--contestants", "fine-tuned", "random weights", "--seeds", 2, "--folds", 3, "--only-folds", 1]
+    call(monkeypatch, topics, *map(str, words), "--epochs", "2", "--lr", "0.01")
+    found = json.loads((tmp_path / "topics.json").read_text())["results"]
+    assert [each["texts"] for each in found["topics"]["fine-tuned"]] == [16, 16]
+    assert [each["texts"] for each in found["polarity"]["random weights"]] == [24, 24]
+    assert found["topics"]["fine-tuned"][0] != found["topics"]["random weights"][0]
+    assert "| topics | random weights | 16 |" in (tmp_path / "topics.md").read_text()
+
+
+def test_a_baseline_of_words_learns_what_words_tell(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    examples = read_examples(tiny.write_rows(tmp_path / "data.jsonl", tiny.rows()), FinetuneSettings())
+    found = topics.cross_validated(topics.tf_idf, examples, folds=4, first=4, seed=1)
+    assert found["texts"] == 48 and found["macro_f1"] > 95
 
 
 def test_results_name_the_machine_the_versions_and_the_commit(tmp_path: Path) -> None:

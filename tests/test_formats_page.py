@@ -10,6 +10,11 @@ from tezgah.changes import Training
 from tezgah.corpus import reading, rules
 from tezgah.corpus.columns import OURS
 from tezgah.evaluation.bits_per_byte import Evaluation
+from tezgah.finetuning import metrics
+from tezgah.finetuning.classify import Classified
+from tezgah.finetuning.record import FORMAT as FINETUNE_FORMAT
+from tezgah.finetuning.record import FinetuneRecord, Mistake
+from tezgah.finetuning.training import Epoch
 from tezgah.runlog import versions
 from tezgah.stages import FORMATS, Stamp
 from tezgah.sweep import record
@@ -31,6 +36,7 @@ WRITTEN: list[Any] = [
     *(Stamp, Training, TrainingState, PartIndex, PartTensor, Rates, Row, Sample, Evaluation, State, Mark),
     *(SharesRecord, SourceShare),
     *(record.SweepRecord, record.PointRecord, record.Edge),
+    *(FinetuneRecord, Mistake, Epoch, Classified, metrics.Measured, metrics.ClassScore, metrics.Bin),
 ]
 
 
@@ -52,6 +58,7 @@ def test_the_format_numbers_are_those_of_the_code() -> None:
     assert f"### `checkpoints/stream.json`, format {State.__struct_defaults__[0]}\n" in PAGE
     assert f"### `checkpoints/sources.json`, format {SharesRecord.__struct_defaults__[0]}\n" in PAGE
     assert f"### `sweep.json`, format {record.FORMAT}\n" in PAGE
+    assert f"### `finetune.json`, format {FINETUNE_FORMAT}\n" in PAGE
     assert f"`state.json`, format {TrainingState.__struct_defaults__[0]};" in PAGE
     assert f"`part-00000-of-00002.json`, format {PartIndex.__struct_defaults__[0]}:" in PAGE
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tezgah.api import evaluate, load, new_model, run, train
+    from tezgah.api import classify, evaluate, finetune, load, new_model, run, train
     from tezgah.errors import InputError
     from tezgah.generation.fill import fill
     from tezgah.generation.generate import generate
@@ -18,8 +18,10 @@ __version__ = "0.1.0"
 __all__ = [
     "InputError",
     "Tokenizer",
+    "classify",
     "evaluate",
     "fill",
+    "finetune",
     "generate",
     "likelihoods",
     "load",

@@ -4,7 +4,7 @@ Nothing here imports torch before it is called. Bad input raises `tezgah.InputEr
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,8 @@ from tezgah.starting import find_model as find_model
 
 if TYPE_CHECKING:
     from tezgah.evaluation.bits_per_byte import Evaluation
+    from tezgah.finetuning.classify import Classified
+    from tezgah.finetuning.record import FinetuneRecord
     from tezgah.models.causal import CausalLM
     from tezgah.pipeline import RunResult
     from tezgah.tokenizer.tokenizer import Tokenizer
@@ -145,6 +147,36 @@ def evaluate(model: "CausalLM", tokenizer: "Tokenizer", texts: Iterable[str]) ->
 
     check_causal(model, "tezgah.evaluate")
     return evaluate_texts(model, tokenizer, texts)
+
+
+def finetune(model: str | Path, data: str | Path, folder: str | Path, **settings: Any) -> "FinetuneRecord":
+    """Train a classifier from a MODEL on a file of labelled texts, as `tezgah finetune` does, and write it to `folder`.
+
+    `settings` are the flags of that verb: `text="sentence"`, `label="topic"`, `epochs=5`. What comes back is what
+    `finetune.json` holds. Raises InputError for settings that are not known, bad data, and a folder that is not empty.
+    """
+    from tezgah.fields import check, fields_of, suggestion
+    from tezgah.finetuning.run import finetune as train_classifier
+    from tezgah.finetuning.settings import FinetuneSettings
+
+    known = {field.name: field for field in fields_of(FinetuneSettings)}
+    for name in settings:
+        if name not in known:
+            raise InputError(f"tezgah.finetune: there is no setting {name}.{suggestion(name, known)}")
+    checked = {name: check(known[name], value, f"tezgah.finetune: {name}") for name, value in settings.items()}
+    return train_classifier(find_model(Path(model)), Path(data), Path(folder), FinetuneSettings(**checked))
+
+
+def classify(
+    model: Any, tokenizer: "Tokenizer", texts: Sequence[str], pairs: Sequence[str] | None = None
+) -> "list[Classified]":
+    """The labels and probabilities that a classifier, opened with `tezgah.load`, gives each text, or each pair.
+
+    Raises InputError for a model without a classification head, and for an empty text.
+    """
+    from tezgah.finetuning.classify import classify as labels_of
+
+    return labels_of(model, tokenizer, texts, pairs)
 
 
 def read_texts(sources: Iterable[str]) -> Iterator[str]:

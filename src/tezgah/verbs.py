@@ -10,6 +10,7 @@ from tezgah.answers import Answer, Plain, Verb, lines
 from tezgah.curves_verb import CURVES
 from tezgah.errors import InputError
 from tezgah.fields import Field, fields_of, parse
+from tezgah.finetune_verbs import FINETUNE_VERBS
 from tezgah.flags import Usage, flag_name
 from tezgah.hub_verbs import HUB_VERBS
 from tezgah.import_verbs import IMPORT_VERBS
@@ -242,6 +243,7 @@ VERBS: dict[str, Verb] = {
     ),
     "report": Verb("Draw report.html and curves.png of a run from its files.", ("RUN",), Plain, report),
     "curves": CURVES,
+    **FINETUNE_VERBS,
     **IMPORT_VERBS,
     **HUB_VERBS,
 }

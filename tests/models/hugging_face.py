@@ -39,6 +39,8 @@ MODERN = {
     "local_attention": 6,  # of texts of 17 tokens; the first layer sees all of them
     **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")),
 }
+PADDING_ID = 60  # a causal model of theirs finds a text's last token by it
+THREE_LABELS = {"num_labels": 3, "pad_token_id": PADDING_ID}
 
 
 def rope(kind: str, theta: float = 500.0, **numbers: Any) -> dict[str, Any]:
@@ -108,6 +110,10 @@ MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "BertConfig",
         BERT | {"tie_word_embeddings": False, "hidden_act": "gelu_new", "type_vocab_size": 3, "layer_norm_eps": 1e-5},
     ),
+    "gpt, classification": ("OpenAIGPTForSequenceClassification", "OpenAIGPTConfig", GPT | DRY | THREE_LABELS),
+    "gpt2, classification": ("GPT2ForSequenceClassification", "GPT2Config", GPT | DRY | THREE_LABELS),
+    "llama, classification": ("LlamaForSequenceClassification", "LlamaConfig", ROTARY | THREE_LABELS),
+    "qwen3, classification": ("Qwen3ForSequenceClassification", "Qwen3Config", ROTARY | {"head_dim": 8} | THREE_LABELS),
     "bert, classification": ("BertForSequenceClassification", "BertConfig", BERT | {"num_labels": 3}),
     "modernbert": ("ModernBertModel", "ModernBertConfig", MODERN),
     "modernbert, masked": ("ModernBertForMaskedLM", "ModernBertConfig", MODERN),

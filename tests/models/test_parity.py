@@ -9,13 +9,13 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from tests.models.hugging_face import MODELS, new_model, relative_error, saved
+from tests.models.hugging_face import MODELS, PADDING_ID, new_model, relative_error, saved
 from tezgah.models.checkpoint import load_model, save_model
 from tezgah.models.families import FAMILIES
 from tezgah.nn.masks import text_positions
 from tezgah.nn.trace import Trace
 
-IDS = torch.randint(0, 61, (3, 17), generator=torch.Generator().manual_seed(2))
+IDS = torch.randint(0, PADDING_ID, (3, 17), generator=torch.Generator().manual_seed(2))
 PADDINGS = {
     "none": torch.ones(3, 17, dtype=torch.long),
     "right": torch.arange(17)[None] < torch.tensor([[17], [9], [3]]),
@@ -32,7 +32,7 @@ def inputs(name: str, padding: str) -> tuple[torch.Tensor, torch.Tensor, dict[st
     if name.startswith("bert"):
         types = (torch.arange(17) > 8).long().expand(3, -1)
         theirs["token_type_ids"] = ours["token_types"] = types
-    return IDS, mask, ours, theirs
+    return IDS.masked_fill(mask == 0, PADDING_ID), mask, ours, theirs
 
 
 @pytest.mark.parametrize("padding", PADDINGS)

@@ -6,6 +6,7 @@ from typing import Literal
 from tezgah.models.config import EncoderConfig, Head
 from tezgah.models.encoder import Encoder
 from tezgah.models.family import Epsilon, Family, Fields, Layers, Probability, Size, initialize_normal
+from tezgah.models.labels import labels_of, numbered
 from tezgah.models.mapping import Entry, Plain, Zeros, layered
 from tezgah.nn.config import StackConfig
 
@@ -84,7 +85,6 @@ def config_of(fields: BertFields, architecture: str, tensors: Sequence[str]) -> 
         norm_first=False,
         causal=False,
     )
-    names = fields.id2label or {"0": "LABEL_0", "1": "LABEL_1"}
     return EncoderConfig(
         family="bert",
         vocab_size=fields.vocab_size,
@@ -93,7 +93,7 @@ def config_of(fields: BertFields, architecture: str, tensors: Sequence[str]) -> 
         n_token_types=fields.type_vocab_size,
         head=head,
         tied=fields.tie_word_embeddings,
-        labels=tuple(names[key] for key in sorted(names, key=int)),
+        labels=labels_of(fields.id2label),
         embedding_dropout=fields.hidden_dropout_prob,
         head_dropout=fields.hidden_dropout_prob if fields.classifier_dropout is None else fields.classifier_dropout,
     )
@@ -116,7 +116,7 @@ def fields_of(config: EncoderConfig) -> BertFields:
         type_vocab_size=config.n_token_types,
         layer_norm_eps=stack.norm_epsilon,
         tie_word_embeddings=config.tied,
-        id2label={str(number): label for number, label in enumerate(config.labels)},
+        id2label=numbered(config.labels),
     )
 
 

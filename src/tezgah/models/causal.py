@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from tezgah.models.config import CausalConfig
 from tezgah.nn.cache import KVCache
 from tezgah.nn.cross_entropy import Scored, SoftmaxSlope, cross_entropy_sum
+from tezgah.nn.linear import linear
 from tezgah.nn.masks import packed_documents, text_positions
 from tezgah.nn.precision import widened
 from tezgah.nn.stack import Stack
@@ -24,7 +25,9 @@ class CausalLM(nn.Module):
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         self.positions = nn.Embedding(config.context_length, config.width) if config.learned_positions else None
         self.stack = Stack(config.stack, config.context_length)
-        self.head = None if config.tied else nn.Linear(config.width, config.vocab_size, bias=False)
+        self.classifier = nn.Linear(config.width, len(config.labels), bias=False) if config.labels else None
+        has_own = not config.tied and not config.labels
+        self.head = nn.Linear(config.width, config.vocab_size, bias=False) if has_own else None
         self.softmax_slope = SoftmaxSlope()
 
     def forward(
@@ -41,6 +44,7 @@ class CausalLM(nn.Module):
     ) -> Tensor:
         """Logits of the token after each of `ids`, (batch, time) → (batch, time, vocab), in the products' precision.
 
+        Of a classification it is the scores of every label, (batch, labels), by the last token that is no padding.
         `attention_mask` is 0 at padding, (batch, keys), on either side, or where a query may not look,
         (batch, time, keys); cached positions included. `positions`, (batch, time), are counted from each row's first
         token where not given. With a `cache`, `ids` follow what it holds and are added to it.
@@ -58,6 +62,8 @@ class CausalLM(nn.Module):
             head_mask=head_mask,
             trace=trace,
         )
+        if self.classifier is not None:
+            return linear(last_states(hidden, attention_mask), self.classifier)
         return F.linear(hidden, self.head_weight())
 
     def next_logits(self, ids: Tensor, cache: KVCache) -> Tensor:
@@ -106,7 +112,7 @@ class CausalLM(nn.Module):
         return cross_entropy_sum(hidden, self.head_weight(), targets, self.softmax_slope)
 
     def head_weight(self) -> Tensor:
-        """The head's matrix, (vocab, width)."""
+        """The head's matrix, (vocab, width). Of a classification nothing scores ids."""
         return self.embedding.weight if self.head is None else self.head.weight
 
     def new_cache(self, batch: int, length: int) -> KVCache:
@@ -125,6 +131,20 @@ class CausalLM(nn.Module):
         """
         yield from self.stack.blocks
         yield self.softmax_slope
+
+
+def last_states(hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """The states of each row's last token, (batch, time, width) → (batch, width).
+
+    That is the last one that is no padding where a mask, (batch, time), is given.
+
+    >>> last_states(torch.tensor([[[1.0], [2.0], [3.0]]]), torch.tensor([[1, 1, 0]])).tolist()
+    [[2.0]]
+    """
+    if attention_mask is None or attention_mask.ndim != 2:
+        return hidden[:, -1]
+    places = torch.arange(hidden.shape[1], device=hidden.device)
+    return hidden[torch.arange(len(hidden), device=hidden.device), (places * attention_mask).argmax(-1)]
 
 
 def embedded(table: nn.Embedding, ids: Tensor | None, embeddings: Tensor | None) -> Tensor:

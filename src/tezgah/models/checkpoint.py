@@ -17,6 +17,7 @@ from tezgah.models.config import ModelConfig
 from tezgah.models.config_file import FORMAT, parse_config, read_family
 from tezgah.models.families import FAMILIES
 from tezgah.models.family import Family
+from tezgah.models.labels import label_fields
 from tezgah.models.mapping import Entry, Joined, Plain
 from tezgah.models.tensor_file import write_tensors
 from tezgah.models.weights import FRACTIONS, WeightFiles, listed
@@ -58,6 +59,7 @@ def save_parameters(
         **dict.fromkeys(family.unset),
         **ids,
         **{name: value for name, value in stated.items() if value is not None},
+        **label_fields(config),
     }
     is_headless = fields["architectures"] == [family.headless]
     entries = {

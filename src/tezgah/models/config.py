@@ -36,13 +36,16 @@ class CausalConfig(_AroundStack):
     """A stack between an embedding of `vocab_size` ids and a head over them.
 
     `learned_positions` adds an embedding of the position; otherwise positions are the stack's
-    affair. `tied` makes the head's matrix the embedding's. `embedding_dropout` is a probability.
+    affair. `tied` makes the head's matrix the embedding's. With `labels` the head scores them for a whole text
+    instead, from the state of its last token; with `multi_label` each by itself. `embedding_dropout` is a probability.
     """
 
     family: CausalFamily
     tied: bool
     learned_positions: bool
     embedding_dropout: float = 0.0
+    labels: tuple[str, ...] = ()
+    multi_label: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class EncoderConfig(_AroundStack):
 
     Heads: "none" gives the hidden states; "pooler" gives them too, and a vector for the whole text beside; "masked_lm"
     scores every id at every position, by the embedding's matrix where `tied`; "classification" scores
-    `labels` for the text. `pooling` tells the text's vector: "tanh" is a layer and tanh of the first token's state,
+    `labels` for the text, with `multi_label` each by itself. `pooling` tells the text's vector: "tanh" is a layer and tanh of the first token's state,
     "first" and "mean" take the first state or the mean of all through the layer and the norm that a masked-LM head has.
     `head_bias` is that layer's bias, `scores_bias` that of the ids' scores. `embedding_dropout` and `head_dropout` are
     probabilities.
@@ -68,6 +71,14 @@ class EncoderConfig(_AroundStack):
     pooling: Pooling = "tanh"
     head_bias: bool = True
     scores_bias: bool = True
+    multi_label: bool = False
 
 
 ModelConfig = CausalConfig | EncoderConfig
+
+
+def classes_of(config: ModelConfig) -> tuple[str, ...]:
+    """The labels that a model scores for a text; none where it has no classification head."""
+    if isinstance(config, EncoderConfig) and config.head != "classification":
+        return ()
+    return config.labels

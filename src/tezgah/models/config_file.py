@@ -13,6 +13,7 @@ from tezgah.files import check_format, read_json
 from tezgah.models.config import ModelConfig
 from tezgah.models.families import FAMILIES
 from tezgah.models.family import Family
+from tezgah.models.labels import with_labels
 
 FORMAT = 1
 
@@ -146,7 +147,7 @@ def parse_config(path: Path, family: Family, fields: dict[str, Any], tensors: Se
     architecture = _architecture(path, family, fields)
     try:
         known = msgspec.convert(fields, family.fields)
-        config: ModelConfig = family.config_of(known, architecture, tensors)
+        config: ModelConfig = with_labels(family.config_of(known, architecture, tensors), architecture, fields)
     except msgspec.ValidationError as error:
         raise InputError(
             f"{path}: {_told(error)} for {family.model_type}. Mend the field, or restore the file."

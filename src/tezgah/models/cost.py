@@ -29,7 +29,7 @@ def _head_parameters(config: ModelConfig) -> int:
     """Parameters of the head alone."""
     width, scores = config.width, config.vocab_size * config.width
     if isinstance(config, CausalConfig):
-        return 0 if config.tied else scores
+        return len(config.labels) * width if config.labels else 0 if config.tied else scores
     transform = width * width + (width if config.head_bias else 0) + _norm_parameters(config)
     if config.head == "masked_lm":
         return transform + (config.vocab_size if config.scores_bias else 0) + (0 if config.tied else scores)
@@ -153,7 +153,7 @@ def _scoring_parameters(config: ModelConfig) -> int:
     """Parameters that multiply at every position after the stack: the matrix that scores ids, and a layer before it."""
     scores = config.vocab_size * config.width
     if isinstance(config, CausalConfig):
-        return scores
+        return 0 if config.labels else scores
     return config.width * config.width + scores if config.head == "masked_lm" else 0
 
 

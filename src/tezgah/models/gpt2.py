@@ -14,7 +14,7 @@ from torch import nn
 from tezgah.models.causal import CausalLM
 from tezgah.models.config import CausalConfig
 from tezgah.models.family import Epsilon, Family, Fields, Layers, Probability, Size
-from tezgah.models.mapping import Entry, Joined, Plain, Transposed, Zeros
+from tezgah.models.mapping import Entry, Joined, Plain, Transposed, Zeros, head_entries
 from tezgah.nn.config import StackConfig
 
 ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu", "relu2": "relu2"}
@@ -145,7 +145,7 @@ def key_map(config: CausalConfig) -> list[Entry]:
         Plain("transformer.ln_f.bias", "stack.norm.bias"),
         *conv1d_blocks(config),
     ]
-    return entries if config.tied else [*entries, Plain("lm_head.weight", "head.weight")]
+    return entries + head_entries(config)
 
 
 def conv1d_blocks(config: CausalConfig) -> list[Entry]:
@@ -174,7 +174,7 @@ def conv1d_blocks(config: CausalConfig) -> list[Entry]:
 
 FAMILY = Family(
     model_type="gpt2",
-    architectures=("GPT2LMHeadModel", "GPT2Model"),
+    architectures=("GPT2LMHeadModel", "GPT2Model", "GPT2ForSequenceClassification"),
     fields=GPT2Fields,
     computed={
         "add_cross_attention": (False,),
@@ -188,6 +188,6 @@ FAMILY = Family(
     initialize=initialize,
     config_of=config_of,
     fields_of=fields_of,
-    architecture_of=lambda config: "GPT2LMHeadModel",
+    architecture_of=lambda config: "GPT2ForSequenceClassification" if config.labels else "GPT2LMHeadModel",
     key_map=key_map,
 )

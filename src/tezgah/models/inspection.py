@@ -107,7 +107,8 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 def ties(config: ModelConfig) -> bool | None:
     """Whether the matrix that scores ids is the embedding's; None where none does."""
-    return config.tied if isinstance(config, CausalConfig) or config.head == "masked_lm" else None
+    scores_ids = not config.labels if isinstance(config, CausalConfig) else config.head == "masked_lm"
+    return config.tied if scores_ids else None
 
 
 def config_fields(config: ModelConfig) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from tezgah.models.causal import CausalLM
 from tezgah.models.config import CausalConfig
 from tezgah.models.family import LARGEST, Epsilon, Family, Fields, Layers, Probability, Size, initialize_normal
-from tezgah.models.mapping import Entry, Plain, layered
+from tezgah.models.mapping import Entry, Plain, head_entries, layered
 from tezgah.models.rope import rope_fields, rope_of
 from tezgah.nn.config import StackConfig
 
@@ -136,12 +136,12 @@ def key_map(config: CausalConfig) -> list[Entry]:
         entries += layered(layers, "model.layers", QKV | OUTPUT, ("bias",))
     if stack.mlp_bias:
         entries += layered(layers, "model.layers", MLP, ("bias",))
-    return entries if config.tied else [*entries, Plain("lm_head.weight", "head.weight")]
+    return entries + head_entries(config)
 
 
 FAMILY = Family(
     model_type="llama",
-    architectures=("LlamaForCausalLM", "LlamaModel"),
+    architectures=("LlamaForCausalLM", "LlamaModel", "LlamaForSequenceClassification"),
     fields=LlamaFields,
     computed={},
     prefix="model.",
@@ -151,6 +151,6 @@ FAMILY = Family(
     initialize=initialize_normal,
     config_of=config_of,
     fields_of=fields_of,
-    architecture_of=lambda config: "LlamaForCausalLM",
+    architecture_of=lambda config: "LlamaForSequenceClassification" if config.labels else "LlamaForCausalLM",
     key_map=key_map,
 )

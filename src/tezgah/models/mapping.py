@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tezgah.models.config import CausalConfig
+
 
 @dataclass(frozen=True)
 class Plain:
@@ -97,3 +99,10 @@ def layered(n_layers: int, theirs: str, names: Mapping[str, str], parts: tuple[s
         for their_name, our_name in names.items()
         for part in parts
     ]
+
+
+def head_entries(config: CausalConfig) -> list[Entry]:
+    """The entry of a causal model's head: over ids where it has a matrix of its own, or over labels."""
+    if config.labels:
+        return [Plain("score.weight", "classifier.weight")]
+    return [] if config.tied else [Plain("lm_head.weight", "head.weight")]

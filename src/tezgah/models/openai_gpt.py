@@ -7,7 +7,7 @@ from tezgah.models.causal import CausalLM
 from tezgah.models.config import CausalConfig
 from tezgah.models.family import Family, Size, initialize_normal
 from tezgah.models.gpt2 import Conv1DFields, conv1d_blocks, conv1d_config, conv1d_fields
-from tezgah.models.mapping import Entry, Plain
+from tezgah.models.mapping import Entry, Plain, head_entries
 
 
 class GPTFields(Conv1DFields, frozen=True, kw_only=True):
@@ -35,12 +35,12 @@ def key_map(config: CausalConfig) -> list[Entry]:
         Plain("transformer.positions_embed.weight", "positions.weight"),
         *conv1d_blocks(config),
     ]
-    return entries if config.tied else [*entries, Plain("lm_head.weight", "head.weight")]
+    return entries + head_entries(config)
 
 
 FAMILY = Family(
     model_type="openai-gpt",
-    architectures=("OpenAIGPTLMHeadModel", "OpenAIGPTModel"),
+    architectures=("OpenAIGPTLMHeadModel", "OpenAIGPTModel", "OpenAIGPTForSequenceClassification"),
     fields=GPTFields,
     computed={},
     prefix="transformer.",
@@ -50,6 +50,6 @@ FAMILY = Family(
     initialize=initialize_normal,
     config_of=config_of,
     fields_of=fields_of,
-    architecture_of=lambda config: "OpenAIGPTLMHeadModel",
+    architecture_of=lambda config: "OpenAIGPTForSequenceClassification" if config.labels else "OpenAIGPTLMHeadModel",
     key_map=key_map,
 )

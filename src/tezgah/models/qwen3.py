@@ -37,7 +37,7 @@ def key_map(config: CausalConfig) -> list[Entry]:
 
 FAMILY = Family(
     model_type="qwen3",
-    architectures=("Qwen3ForCausalLM", "Qwen3Model"),
+    architectures=("Qwen3ForCausalLM", "Qwen3Model", "Qwen3ForSequenceClassification"),
     fields=Qwen3Fields,
     computed={"use_sliding_window": (False,)},
     prefix="model.",
@@ -47,6 +47,6 @@ FAMILY = Family(
     initialize=initialize_quiet,
     config_of=config_of,
     fields_of=fields_of,
-    architecture_of=lambda config: "Qwen3ForCausalLM",
+    architecture_of=lambda config: "Qwen3ForSequenceClassification" if config.labels else "Qwen3ForCausalLM",
     key_map=key_map,
 )

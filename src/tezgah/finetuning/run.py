@@ -1,0 +1,252 @@
+"""A fine-tuning from its beginning to its end: read, split, encode, train, measure, write."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median_low
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tezgah.console import say, warn
+from tezgah.errors import InputError
+from tezgah.files import atomic_folder, read_json, write_json
+from tezgah.finetuning.classify import framed
+from tezgah.finetuning.data import Examples, check_examples, check_known, read_examples, say_counts, targets_of
+from tezgah.finetuning.metrics import decided, measure, probabilities_of, worst_mistakes
+from tezgah.finetuning.record import FinetuneRecord, Mistake
+from tezgah.finetuning.report import write_report
+from tezgah.finetuning.settings import FinetuneSettings
+from tezgah.finetuning.split import fold_of_rows, held_out_rows
+from tezgah.finetuning.training import Epoch, Labelled, Trained, train
+from tezgah.models.checkpoint import read_config, save_model
+from tezgah.models.classifier import start_classifier
+from tezgah.models.config import CausalConfig
+from tezgah.tokenizer.artefact import Artefact
+from tezgah.tokenizer.framed import framed_json, padding_id
+from tezgah.tokenizer.tokenizer import Tokenizer
+from tezgah.training.place import Place, choose_place
+from tezgah.training.settings import TrainTable
+
+MISTAKES = 10  # shown
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all trainings of a fine-tuning have in common."""
+
+    folder: Path  # of the model to begin with
+    tokenizer: Tokenizer
+    labels: tuple[str, ...]
+    is_multi: bool
+    settings: FinetuneSettings
+    place: Place
+
+    def new_model(self) -> Any:
+        """The model as it begins."""
+        return start_classifier(self.folder, self.labels, self.is_multi, self.settings.dropout, self.settings.seed)
+
+    def labelled(self, model: Any, examples: Examples) -> Labelled:
+        """Examples as the model reads them."""
+        rows = framed(model, self.tokenizer, examples.texts, examples.pairs)
+        return Labelled(rows, targets_of(examples, self.labels))
+
+
+def finetune(folder: Path, data: Path, output: Path, settings: FinetuneSettings) -> FinetuneRecord:
+    """Train a classifier from the model in `folder` on the texts in `data`, and write it into `output`.
+
+    `output` is then a Hugging Face folder with `finetune.json` and `report.html`. Raises InputError for bad data, for a
+    model without a tokenizer, and for an `output` that holds something. A stop by the user keeps the best so far:
+    it is written, and then KeyboardInterrupt goes on.
+    """
+    check_output(output)
+    examples = read_examples(data, settings)
+    check_examples(examples, settings.label)
+    held_out = _validation(examples, settings)
+    config = read_config(folder)
+    tokenizer = framing_tokenizer(folder, isinstance(config, CausalConfig), config.vocab_size)
+    say(f"{examples.source}: {len(examples):,} texts, {len(examples.counts()):,} labels")
+    say_counts(examples, held_out if isinstance(held_out, Examples) else None)
+    labels = tuple(examples.counts())
+    place = choose_place(TrainTable(compile=False))
+    task = Task(folder, tokenizer, labels, examples.is_multi, settings, place)
+    begun = time.monotonic()
+    if isinstance(held_out, Examples):
+        given = bool(settings.valid)
+        learned = examples if given else examples.take(_others(examples))
+        model, trained, cut = _train(task, learned, held_out)
+        measured_on, logits, folds = held_out, trained.logits, []
+        told = f"measured on {settings.valid}" if given else "measured on a tenth of the texts, held out by hash"
+    else:
+        learned, measured_on = examples, examples
+        logits, folds, epochs = _cross_validate(task, examples, held_out)
+        say(f"all {len(examples):,} texts: {epochs} epochs, the median of the folds' best")
+        whole = msgspec.structs.replace(settings, epochs=epochs)
+        model, trained, cut = _train(Task(folder, tokenizer, labels, examples.is_multi, whole, place), examples, None)
+        told = f"each text measured by one of {settings.folds} models that had not read it"
+    assert logits is not None
+    record = FinetuneRecord(
+        model=str(folder),
+        data=str(data),
+        settings={name: value for name, value in msgspec.structs.asdict(settings).items() if value is not None},
+        labels=list(labels),
+        is_multi=examples.is_multi,
+        counts=examples.counts(),
+        held_out=told,
+        trained_texts=len(learned),
+        cut_texts=cut,
+        notes=_notes(examples, model, trained, cut),
+        history=trained.history,
+        best_epoch=trained.best_epoch,
+        folds=folds,
+        measured=measure(probabilities_of(logits, examples.is_multi), targets_of(measured_on, labels), labels),
+        mistakes=_mistakes(measured_on, logits, labels),
+        stopped=trained.stopped,
+        seconds=time.monotonic() - begun,
+        environment=place.environment(),
+    )
+    with atomic_folder(output.resolve()) as made:
+        save_classifier(model, tokenizer, made)
+        write_json(made / "finetune.json", msgspec.to_builtins(record))
+        write_report(made, record)
+    if trained.stopped:
+        say(f"{output}: the best of the epochs before the stop, epoch {trained.best_epoch}")
+        raise KeyboardInterrupt
+    return record
+
+
+def check_output(output: Path) -> None:
+    """Raise InputError where something would be replaced."""
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output}: is a file. Give a folder to -o.")
+    if output.is_dir() and any(output.iterdir()):
+        raise InputError(f"{output}: holds files, which would be replaced. Give -o a folder of its own.")
+
+
+def save_classifier(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
+    """Write a classifier and its tokenizer so that `transformers` opens both, and pads as it is to."""
+    is_causal = isinstance(model.config, CausalConfig)
+    separator_id = tokenizer.separator_id if is_causal and tokenizer.separator else None
+    save_model(model.to("cpu"), folder, separator_id)
+    tokenizer.save(folder, model.config.context_length)
+    padding = padding_id(tokenizer.json, tokenizer.separator)
+    has_types = not is_causal and model.config.n_token_types > 1
+    names = ["input_ids", *(["token_type_ids"] if has_types else []), "attention_mask"]
+    stated: dict[str, Any] = {"model_input_names": names}
+    if padding is not None:  # transformers finds the last token of a text by it
+        write_json(folder / "config.json", read_json(folder / "config.json") | {"pad_token_id": padding})
+        stated["pad_token"] = tokenizer.decode([padding])
+    path = folder / "tokenizer_config.json"
+    write_json(path, read_json(path) | stated)
+
+
+def framing_tokenizer(folder: Path, is_causal: bool, rows: int) -> Tokenizer:
+    """The model's tokenizer, with a frame for texts; it must have no more ids than the model has rows."""
+    try:
+        tokenizer = Tokenizer.load(folder)
+        text = framed_json(tokenizer.json, tokenizer.separator, is_causal)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from None
+    if tokenizer.vocab_size > rows:
+        raise InputError(
+            f"{folder}: its tokenizer has {tokenizer.vocab_size:,} ids, its model {rows:,} rows. "
+            "Give a folder whose files belong together."
+        )
+    return Tokenizer(Artefact(text, tokenizer.separator))
+
+
+def _validation(examples: Examples, settings: FinetuneSettings) -> Examples | Rows:
+    """The texts to measure on, or the fold of every row."""
+    if settings.valid and settings.folds:
+        raise InputError("--valid and --folds: give one of them; folds hold out parts of DATA in turn.")
+    if settings.valid:
+        given = read_examples(Path(settings.valid), settings)
+        check_known(given, tuple(examples.counts()), settings.label)
+        if shared := len(set(given.texts) & set(examples.texts)):
+            warn(f"{settings.valid}: {shared:,} of its texts are in {examples.source} too, so figures are too good.")
+        return Examples(given.source, given.table, examples.is_multi)
+    if settings.folds:
+        return fold_of_rows(examples, settings.folds)
+    rows = held_out_rows(examples)
+    if not len(rows):
+        raise InputError(f"{examples.source}: no class has two different texts, so none can be held out. Give --valid.")
+    return examples.take(rows)
+
+
+def _others(examples: Examples) -> Rows:
+    """The rows that are not held out."""
+    return np.setdiff1d(np.arange(len(examples)), held_out_rows(examples))
+
+
+def _train(task: Task, learned: Examples, held_out: Examples | None) -> tuple[Any, Trained, int]:
+    """A model trained on some texts and read on others; how many of both are longer than its context."""
+    model = task.new_model()
+    ours = task.labelled(model, learned)
+    theirs = None if held_out is None else task.labelled(model, held_out)
+    cut = int(ours.rows.is_cut.sum()) + (0 if theirs is None else int(theirs.rows.is_cut.sum()))
+    if cut:
+        longest = model.config.context_length
+        warn(f"{cut:,} texts are longer than the context of {longest:,} tokens: their beginning is read.")
+    return model, train(model, ours, theirs, task.settings, task.place, _say_epoch), cut
+
+
+def _cross_validate(task: Task, examples: Examples, folds: Rows) -> tuple[NDArray[np.float32], list[float], int]:
+    """Every text's scores by the model that had not read it, each fold's macro-F1, and the best number of epochs."""
+    logits = np.zeros((len(examples), len(task.labels)), np.float32)
+    qualities, epochs = [], []
+    for fold in range(task.settings.folds):
+        rows = np.flatnonzero(folds == fold)
+        say(f"fold {fold + 1} of {task.settings.folds}: {len(rows):,} texts held out")
+        held_out = examples.take(rows)
+        _, trained, _ = _train(task, examples.take(np.flatnonzero(folds != fold)), held_out)
+        if trained.stopped:  # the other folds' texts have no scores
+            raise KeyboardInterrupt
+        assert trained.logits is not None
+        logits[rows] = trained.logits
+        qualities.append(trained.history[trained.best_epoch - 1].macro_f1 or 0.0)
+        epochs.append(trained.best_epoch)
+    return logits, qualities, median_low(epochs)
+
+
+def _say_epoch(epoch: Epoch) -> None:
+    beside = ""
+    if epoch.macro_f1 is not None:
+        beside = f", held out {epoch.validation_loss:.3f}, accuracy {epoch.accuracy:.3f}, macro-F1 {epoch.macro_f1:.3f}"
+    say(f"epoch {epoch.epoch}: loss {epoch.loss:.3f}{beside}")
+
+
+def _notes(examples: Examples, model: Any, trained: Trained, cut: int) -> list[str]:
+    """What a reader of the report should know."""
+    notes = []
+    if trained.stopped:
+        notes.append(f"Stopped by the user; this is the best of {len(trained.history)} epochs.")
+    if cut:
+        notes.append(
+            f"{cut:,} texts are longer than the context of {model.config.context_length:,} tokens; "
+            "their beginning was read."
+        )
+    counts = examples.counts().values()
+    if max(counts) >= 3 * min(counts):
+        notes.append(f"Classes are uneven: from {min(counts):,} to {max(counts):,} texts.")
+    return notes
+
+
+def _mistakes(examples: Examples, logits: NDArray[np.float32], labels: tuple[str, ...]) -> list[Mistake]:
+    """The most confident mistakes among the texts that were measured on."""
+    is_multi = examples.is_multi
+    probabilities, targets = probabilities_of(logits, is_multi), targets_of(examples, labels)
+    chosen = decided(probabilities, is_multi)
+    texts, pairs, given = examples.texts, examples.pairs, examples.labels
+    found = []
+    for row in worst_mistakes(probabilities, targets, MISTAKES):
+        sure = np.maximum(probabilities[row], 1 - probabilities[row]) * (chosen[row] != targets[row])
+        confidence = sure.max() if is_multi else probabilities[row].max()
+        numbers = np.flatnonzero(chosen[row]) if is_multi else [chosen[row]]
+        predicted = [labels[int(place)] for place in numbers]
+        pair = None if pairs is None else pairs[row]
+        found.append(Mistake(texts[row], pair, given[row], predicted, float(confidence)))
+    return found
