@@ -7,6 +7,8 @@ from tezgah.errors import InputError
 
 def check_causal(model: Any, name: str) -> None:
     """Raise InputError, beginning with `name`, for a model that does not go on from a text."""
+    if getattr(model, "classifier", None) is not None:
+        raise InputError(f"{name}: is a classifier of texts, and does not go on from one. Use `tezgah classify`.")
     if not hasattr(model, "next_logits"):
         mend = " Use `tezgah fill`." if fills_masks(model) else ""
         raise InputError(f"{name}: a {model.config.family} looks both ways; it does not go on from a text.{mend}")

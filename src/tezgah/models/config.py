@@ -54,10 +54,10 @@ class EncoderConfig(_AroundStack):
 
     Heads: "none" gives the hidden states; "pooler" gives them too, and a vector for the whole text beside; "masked_lm"
     scores every id at every position, by the embedding's matrix where `tied`; "classification" scores
-    `labels` for the text, with `multi_label` each by itself. `pooling` tells the text's vector: "tanh" is a layer and tanh of the first token's state,
-    "first" and "mean" take the first state or the mean of all through the layer and the norm that a masked-LM head has.
-    `head_bias` is that layer's bias, `scores_bias` that of the ids' scores. `embedding_dropout` and `head_dropout` are
-    probabilities.
+    `labels` for the text, with `multi_label` each by itself. `pooling` tells the text's vector: "tanh" is a layer and
+    tanh of the first token's state, "first" and "mean" take the first state or the mean of all through the layer and
+    the norm that a masked-LM head has. `head_bias` is that layer's bias, `scores_bias` that of the ids' scores.
+    `embedding_dropout` and `head_dropout` are probabilities.
     """
 
     family: EncoderFamily

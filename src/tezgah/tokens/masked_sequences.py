@@ -21,6 +21,8 @@ class MaskedSequences:
     sequences with fixed masks.
     """
 
+    predicts_all = False
+
     def __init__(self, sequences: TrainingSequences, masker: Masker) -> None:
         whole = sequences.sample
         self.sample = FixedMasks(whole.stream, whole.context_length, masker, whole.stride)
