@@ -21,7 +21,7 @@ from tezgah.models.sizing import AUTO, SHAPING, is_chosen
 from tezgah.recipe_checks import BESIDE_FROM, BUDGETS, SHARES, check_together, shape_of_table
 from tezgah.settings import Settings
 from tezgah.tokenizer.settings import TokenizerSettings
-from tezgah.tokens.settings import TokensSettings
+from tezgah.tokens.settings import MaskingSettings, TokensSettings
 from tezgah.training.settings import TrainTable
 
 RULED = ("max_epochs", "learning_rate", "muon_learning_rate", "weight_decay")  # of [train]; left open, rules tell them
@@ -35,6 +35,7 @@ class Recipe(Settings, frozen=True):
     tokenizer: TokenizerSettings = TokenizerSettings()
     tokens: TokensSettings = TokensSettings()
     model: ModelSettings = ModelSettings()
+    masking: MaskingSettings = MaskingSettings()
     train: TrainTable = TrainTable()
     evaluate: EvaluateSettings = EvaluateSettings()
 

@@ -103,6 +103,8 @@ def matters(key: str, stage: str, recipe: Recipe) -> bool:
         return True
     if key in SHARES_OF_SOURCES:
         return stage == "train"
+    if table == "masking":
+        return stage == "train" and recipe.model.objective == "mlm"
     if stage == "train":
         return table in ("model", "train") or key in ("tokens.stride", "tokens.documents")
     return table == stage

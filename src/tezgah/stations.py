@@ -11,6 +11,7 @@ import msgspec
 
 from tezgah.errors import InputError
 from tezgah.files import write_json
+from tezgah.masked_stations import evaluate_filling, masked_callbacks, masked_data
 from tezgah.recipe import Recipe
 from tezgah.stages import FORMATS, tokenizer_path
 from tezgah.starting import checkpoints, find_model
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tezgah.evaluation.bits_per_byte import Indices
-    from tezgah.models.causal import CausalLM
+    from tezgah.models.language import LanguageModel
     from tezgah.tokenizer.tokenizer import Tokenizer
     from tezgah.training.loop import TrainResult
     from tezgah.training.place import Place
@@ -136,7 +137,7 @@ def choose(recipe: Recipe, run: Path) -> dict[str, Any]:
     return choose_open(Ask(model, recipe.train, vocab_size, tokens, join_world(), start))
 
 
-def model_to_train(recipe: Recipe, run: Path, vocab_size: int) -> "CausalLM":
+def model_to_train(recipe: Recipe, run: Path, vocab_size: int) -> "LanguageModel":
     """A fresh model, or the one that `[model] from` names, whose folder is not read once there is a checkpoint."""
     from tezgah.console import say
     from tezgah.models.build import build_config, build_model
@@ -171,7 +172,12 @@ def check_start(recipe: Recipe, run: Path) -> None:
 
 
 def train_on(
-    model: "CausalLM", tokenizer: "Tokenizer", recipe: Recipe, run: Path, fingerprint: str, is_profiled: bool = False
+    model: "LanguageModel",
+    tokenizer: "Tokenizer",
+    recipe: Recipe,
+    run: Path,
+    fingerprint: str,
+    is_profiled: bool = False,
 ) -> "tuple[TrainResult, float]":
     """Train `model` in place on the tokens in `run`, or on a stream. Returns the result and the epochs it came to."""
     from tezgah.tokens.sequences import Sequences
@@ -187,9 +193,13 @@ def train_on(
     context_length = model.config.context_length
     validation = Sequences(held_out, context_length, recipe.tokens.stride, recipe.tokens.keep_short)
     callbacks = _callbacks(recipe, tokenizer, held_out, context_length)
+    is_masked = learns_masks(model)
+    if is_masked:
+        callbacks = masked_callbacks(recipe, tokenizer, held_out, context_length, callbacks)
     with training_sequences(learned, context_length, tokenizer, recipe, run, fingerprint) as sequences:
         separately = recipe.tokens.documents == "separate"
         data = Data(sequences, validation, tokenizer.separator_id, reads_separately=separately)
+        data = masked_data(data, tokenizer, recipe) if is_masked else data
         settings = closed(recipe.train)
         result = train(model, data, settings, run, fingerprint, callbacks, is_profiled)
         count = result.steps * settings.batch_size
@@ -208,6 +218,11 @@ def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any
 
     place = evaluation_place(recipe)
     model = load_model(run / "model").to(place.device)
+    if learns_masks(model):
+        filling = evaluate_filling(model, recipe, run, training_split(recipe), place.autocast)
+        evaluation = {"format": FORMATS["evaluate"], "fingerprint": fingerprint, **filling}
+        write_json(run / "evaluation.json", evaluation)
+        return evaluation
     stream = TokenStream(run / "tokens", "validation")
     batch_size = recipe.evaluate.batch_size
     measured, by_source = evaluate_by_source(model, stream, batch_size, place.autocast)
@@ -224,6 +239,11 @@ def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any
     }
     write_json(run / "evaluation.json", evaluation)
     return evaluation
+
+
+def learns_masks(model: "LanguageModel") -> bool:
+    """Whether a model fills masks, and does not go on from a text."""
+    return getattr(model, "masked_head", None) is not None
 
 
 def evaluation_place(recipe: Recipe) -> "Place":
@@ -281,11 +301,11 @@ def _callbacks(recipe: Recipe, tokenizer: "Tokenizer", held_out: Any, context_le
     documents = reading_documents(held_out, recipe.evaluate.reading_bytes)
     batch_size, new_tokens = recipe.evaluate.batch_size, recipe.train.sample_tokens
 
-    def reading(model: "CausalLM", place: "Place") -> dict[str, Any]:
+    def reading(model: "LanguageModel", place: "Place") -> dict[str, Any]:
         measured = evaluate_documents(model, held_out, batch_size, documents, autocast=place.autocast)
         return {"bits_per_byte": measured.bits_per_byte}
 
-    def samples(model: "CausalLM", place: "Place") -> list[dict[str, str]]:
+    def samples(model: "LanguageModel", place: "Place") -> list[dict[str, str]]:
         prompts = (recipe.train.sample_prompts or ("",)) if new_tokens else ()
         texts = [generate(model, tokenizer, prompt, new_tokens)[0] for prompt in prompts]
         return [{"prompt": prompt, "text": text} for prompt, text in zip(prompts, texts, strict=True)]

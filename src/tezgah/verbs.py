@@ -149,7 +149,7 @@ def report(operands: list[str], flags: Plain) -> Answer:
 
 
 def _told(result: "RunResult", profile: Path | None) -> Answer:
-    """What a run came to: where a step's time goes, bits per byte beside the compressors, and what to do next."""
+    """What a run came to: where a step's time goes, its figure beside those of others, and what to do next."""
     evaluation = result.evaluation
     value = {"run": str(result.folder), "made": result.made, "evaluation": evaluation}
     lines = []
@@ -157,8 +157,11 @@ def _told(result: "RunResult", profile: Path | None) -> Answer:
         lines += [(profile / "step.md").read_text(encoding="utf-8")]
         value["profile"] = str(profile)
     if evaluation:
-        marks = {"this model": evaluation["bits_per_byte"], **evaluation["baselines"]}
-        lines += ["held-out bits per byte", *(f"  {name:<12}{number:.4f}" for name, number in marks.items())]
+        name = "masked_accuracy" if "masked_accuracy" in evaluation else "bits_per_byte"
+        marks = {"this model": evaluation[name], **evaluation["baselines"]}
+        width = max(12, *(len(each) + 2 for each in marks))
+        lines += [f"held-out {name.replace('_', ' ')}"]
+        lines += [f"  {each:<{width}}{number:.4f}" for each, number in marks.items()]
     if (result.folder / "report.html").is_file():
         lines.append(f"report  {result.folder / 'report.html'}")
     if (result.folder / "model").is_dir():

@@ -19,8 +19,8 @@ from torch import Tensor
 from tezgah.console import warn
 from tezgah.errors import InputError
 from tezgah.files import atomic_folder, beside, hash_file, read_struct, write_json
-from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import load_weights, save_parameters
+from tezgah.models.language import LanguageModel
 from tezgah.models.tensor_file import write_tensors
 from tezgah.starting import checkpoints
 from tezgah.training.loss_scale import LossScale
@@ -137,7 +137,7 @@ def folder_of(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step-{step:06d}"
 
 
-def resume(run: Path, model: CausalLM, optimizer: GroupOptimizer, world: World) -> TrainingState | None:
+def resume(run: Path, model: LanguageModel, optimizer: GroupOptimizer, world: World) -> TrainingState | None:
     """Load the newest whole checkpoint into `model` and `optimizer`; None where there is none.
 
     Every process takes the same one. A damaged one is named and passed over. Raises InputError when none of those
@@ -191,7 +191,7 @@ def read_state(folder: Path) -> TrainingState:
     return read_struct(path, TrainingState, FORMAT, "Use an earlier checkpoint.")
 
 
-def _load(folder: Path, parts: int, model: CausalLM, optimizer: GroupOptimizer) -> None:
+def _load(folder: Path, parts: int, model: LanguageModel, optimizer: GroupOptimizer) -> None:
     inner = folder / STATE
     parameters = dict(model.named_parameters())
     rows = {name: rows_of(parameter) for name, parameter in parameters.items()}

@@ -8,7 +8,7 @@ import torch
 
 from tezgah.console import say, warn
 from tezgah.errors import InputError
-from tezgah.models.config import CausalConfig
+from tezgah.models.config import ModelConfig
 from tezgah.models.cost import count_parameters, flops_per_token, training_bytes
 from tezgah.tokens.sequences import Sequences
 from tezgah.training.checkpoint import TrainingState
@@ -18,7 +18,7 @@ from tezgah.training.world import World
 
 
 def check_before_training(
-    config: CausalConfig, train: Sequences, settings: TrainSettings, world: World, place: Place
+    config: ModelConfig, train: Sequences, settings: TrainSettings, world: World, place: Place
 ) -> None:
     """Print what the model costs and refuse what cannot work.
 
@@ -66,7 +66,7 @@ def check_state(state: TrainingState, run: Path, fingerprint: str, place: Place)
 
 
 def _sequences_in(
-    memory: int, config: CausalConfig, how: tuple[bool, bool, bool], recomputed: bool, sharded: int
+    memory: int, config: ModelConfig, how: tuple[bool, bool, bool], recomputed: bool, sharded: int
 ) -> int:
     """How many sequences in one pass fit into `memory` bytes; below 0 where not even the model does."""
     fixed, one = (training_bytes(config, sequences, *how, recomputed, sharded) for sequences in (0, 1))
@@ -115,7 +115,7 @@ def check_initial_loss(loss: float, vocab_size: int) -> None:
         )
 
 
-def holds_attention(config: CausalConfig, place: Place) -> bool:
+def holds_attention(config: ModelConfig, place: Place) -> bool:
     """Whether the forward pass keeps (time, time) attention weights for the backward pass.
 
     torch's plain products do, which stand in for a fused kernel on MPS, and on a CPU where there is dropout.
@@ -135,7 +135,7 @@ def memory_bytes(place: Place) -> int:
         return physical
 
 
-def _notice_short_documents(config: CausalConfig, train: Sequences) -> None:
+def _notice_short_documents(config: ModelConfig, train: Sequences) -> None:
     lengths = train.stream.offsets[1:] - train.stream.offsets[:-1]
     shorter = float((lengths < config.context_length).mean())
     if shorter > 0.5:

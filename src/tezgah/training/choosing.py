@@ -8,7 +8,7 @@ from typing import Any
 from tezgah.console import say
 from tezgah.errors import InputError
 from tezgah.models.build import build_config
-from tezgah.models.config import CausalConfig
+from tezgah.models.config import ModelConfig
 from tezgah.models.cost import count_parameters, flops_per_token, scaling_parameters, training_bytes
 from tezgah.models.settings import ModelSettings
 from tezgah.models.sizing import AUTO, DEPTHS, at_depth
@@ -47,7 +47,7 @@ class Ask:
     vocab_size: int
     tokens: int | None
     world: World
-    start: CausalConfig | None = None
+    start: ModelConfig | None = None
 
     @property
     def sizes_itself(self) -> bool:
@@ -70,7 +70,7 @@ class Ask:
         """The most tokens to train on; None where there is no limit."""
         return self.max_epochs * self.tokens if self.max_epochs and self.tokens else None
 
-    def config(self, depth: int | None = None) -> CausalConfig:
+    def config(self, depth: int | None = None) -> ModelConfig:
         """The model's configuration, at a depth of the ladder where its size is open."""
         if self.start:
             return self.start
@@ -115,7 +115,7 @@ def _open(ask: Ask, found: Fields, shape: Fields) -> Fields:
     return fields
 
 
-def _sized(ask: Ask, place: Place) -> tuple[CausalConfig, float, str]:
+def _sized(ask: Ask, place: Place) -> tuple[ModelConfig, float, str]:
     """The model, the tokens it is trained on, and how they were found."""
     table = ask.train
     if table.minutes is None:
@@ -141,7 +141,7 @@ def _sized(ask: Ask, place: Place) -> tuple[CausalConfig, float, str]:
     return chosen, _paid_by(flops)(chosen), told
 
 
-def _tokens_paid(ask: Ask, config: CausalConfig) -> float:
+def _tokens_paid(ask: Ask, config: ModelConfig) -> float:
     """The tokens of a budget in tokens, epochs or FLOPs."""
     if ask.train.tokens is not None:
         return float(ask.train.tokens)
@@ -151,7 +151,7 @@ def _tokens_paid(ask: Ask, config: CausalConfig) -> float:
     return _paid_by(ask.train.flops)(config)
 
 
-def _paid_by(flops: float) -> Callable[[CausalConfig], float]:
+def _paid_by(flops: float) -> Callable[[ModelConfig], float]:
     return lambda config: flops / flops_per_token(config)
 
 
@@ -160,7 +160,7 @@ def _machines(ask: Ask, place: Place) -> int:
     return ask.world.size if place.device.type == "cuda" else ask.world.machines
 
 
-def _ladder(ask: Ask, place: Place) -> list[CausalConfig]:
+def _ladder(ask: Ask, place: Place) -> list[ModelConfig]:
     """The sizes that can be trained here, smallest first; the one there is where the size is stated."""
     if not ask.sizes_itself:
         return [ask.config()]
@@ -178,12 +178,12 @@ def _ladder(ask: Ask, place: Place) -> list[CausalConfig]:
     return rungs
 
 
-def _needed(ask: Ask, config: CausalConfig, sequences: int, place: Place) -> int:
+def _needed(ask: Ask, config: ModelConfig, sequences: int, place: Place) -> int:
     is_low, holds = place.autocast is not None, holds_attention(config, place)
     return training_bytes(config, sequences, ask.train.optimizer == "muon", is_low, holds, ask.train.recompute)
 
 
-def _micro_batch(ask: Ask, config: CausalConfig, batch: int, place: Place) -> int:
+def _micro_batch(ask: Ask, config: ModelConfig, batch: int, place: Place) -> int:
     """The most sequences in one pass that fit here and divide the batch; 0 where it fits at once."""
     share = max(1, batch // ask.world.size)
     room = MOST_MEMORY * free_memory(place)
@@ -192,7 +192,7 @@ def _micro_batch(ask: Ask, config: CausalConfig, batch: int, place: Place) -> in
     return 0 if found == share else found
 
 
-def _explain(ask: Ask, config: CausalConfig, paid: float, batch: int, told: str) -> None:
+def _explain(ask: Ask, config: ModelConfig, paid: float, batch: int, told: str) -> None:
     """Say what was chosen, and why; `paid` is the tokens that the budget would pay for."""
     per_token, most = flops_per_token(config), ask.most
     tokens = paid if most is None else min(paid, most)

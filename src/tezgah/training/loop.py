@@ -18,9 +18,9 @@ from torch.autograd.profiler import record_function
 from tezgah.console import Progress, progress, say, warn
 from tezgah.errors import Diverged, InputError
 from tezgah.files import write_json
-from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import save_model
 from tezgah.models.cost import flops_per_token
+from tezgah.models.language import LanguageModel
 from tezgah.starting import checkpoints
 from tezgah.tokens.pairs import count_pairs
 from tezgah.training.allocator import keep_freed_memory
@@ -56,7 +56,7 @@ class TrainResult:
 
 
 def train(
-    model: CausalLM,
+    model: LanguageModel,
     data: Data,
     settings: TrainSettings,
     run: Path,
@@ -96,7 +96,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: CausalLM,
+        model: LanguageModel,
         data: Data,
         settings: TrainSettings,
         run: Path,
@@ -210,11 +210,11 @@ class Trainer:
         """Write when there is space, and let nothing be lost until then."""
         with_space(write, lambda: self.wish.made)
 
-    def _whole_model(self) -> CausalLM | None:
+    def _whole_model(self) -> LanguageModel | None:
         """The model as a reading needs it, in the first process. Every process must call this."""
         return whole_model(self.model, self.world.is_first, self.place.device)
 
-    def _weigh(self, best: Best, row: dict[str, Any], model: CausalLM | None) -> None:
+    def _weigh(self, best: Best, row: dict[str, Any], model: LanguageModel | None) -> None:
         """Keep the model of a reading that is the best so far, where one is wanted."""
         if "validation_loss" in row and best.add(row["step"], row["validation_loss"]) and self.settings.keep_best:
             assert model is not None
@@ -233,7 +233,7 @@ class Trainer:
 
     @record_function(READ)
     def _record(
-        self, journal: Journal, bar: Progress, row: dict[str, Any], rate: float, model: CausalLM | None
+        self, journal: Journal, bar: Progress, row: dict[str, Any], rate: float, model: LanguageModel | None
     ) -> None:
         """Add a step's row, with a reading and samples of `model` where they are due, and move the bar."""
         if model:
@@ -300,7 +300,7 @@ class Trainer:
             loss_scale=self.stepper.loss_scale,
         )
 
-    def _write_folder(self, model: CausalLM, folder: Path) -> None:
+    def _write_folder(self, model: LanguageModel, folder: Path) -> None:
         save_model(model, folder, self.data.separator_id)
         self.callbacks.save_extras(folder)
 

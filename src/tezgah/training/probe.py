@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from tezgah.models.build import build_model
-from tezgah.models.causal import CausalLM
-from tezgah.models.config import CausalConfig
+from tezgah.models.config import ModelConfig
 from tezgah.models.cost import flops_per_token
+from tezgah.models.language import LanguageModel
 from tezgah.training.checks import memory_bytes, ran_out
 from tezgah.training.optimizer import build_optimizer
 from tezgah.training.place import Place
@@ -20,7 +20,7 @@ PROBE_TOKENS = {"cpu": 2_048, "mps": 8_192, "cuda": 32_768}  # in a measured ste
 COMPILED_GAIN = 1.5  # a compiled step's rate over that of the same step as written, which is what is measured
 
 
-def step_rate(config: CausalConfig, settings: TrainSettings, place: Place) -> float:
+def step_rate(config: ModelConfig, settings: TrainSettings, place: Place) -> float:
     """FLOP/s of a training step of this model: forward, backward, optimizer. Takes a few seconds.
 
     The model is not compiled for it, which would take longer than measuring; the gain of that is put in.
@@ -33,7 +33,7 @@ def step_rate(config: CausalConfig, settings: TrainSettings, place: Place) -> fl
     return gain * sequences * config.context_length * flops_per_token(config) / seconds
 
 
-def fitting(config: CausalConfig, sizes: Sequence[int], settings: TrainSettings, place: Place) -> int:
+def fitting(config: ModelConfig, sizes: Sequence[int], settings: TrainSettings, place: Place) -> int:
     """The first of `sizes`, sequences in one pass, that a step has memory for; the last where none has.
 
     On a GPU a real step is taken with it; elsewhere the estimate that made `sizes` stands, for a CPU that runs out of
@@ -69,8 +69,8 @@ def free_memory(place: Place) -> int:
 class _Step:
     """A fresh model of a configuration, and steps of it on made-up ids."""
 
-    def __init__(self, config: CausalConfig, settings: TrainSettings, place: Place) -> None:
-        self.model: CausalLM = build_model(config, seed=0).to(place.device).train()
+    def __init__(self, config: ModelConfig, settings: TrainSettings, place: Place) -> None:
+        self.model: LanguageModel = build_model(config, seed=0).to(place.device).train()
         self.model.stack.recomputed = settings.recompute
         self.optimizer = build_optimizer(self.model, settings, place.matrix_dtype)
         self.place = place

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tezgah.models.causal import CausalLM
+from tezgah.models.language import LanguageModel
 from tezgah.nn.modes import evaluating
 from tezgah.tokens.sequences import Sequences, TrainingSequences
 from tezgah.training.budget import Plan
@@ -22,8 +22,8 @@ class Callbacks:
     (the tokenizer's) to a folder that a model was written into.
     """
 
-    reading: Callable[[CausalLM, Place], dict[str, Any]]
-    samples: Callable[[CausalLM, Place], list[dict[str, str]]]
+    reading: Callable[[LanguageModel, Place], dict[str, Any]]
+    samples: Callable[[LanguageModel, Place], list[dict[str, str]]]
     save_extras: Callable[[Path], None]
 
 
@@ -56,13 +56,13 @@ class Reader:
         """Whether the model is measured or lets us see a sample after this step."""
         return self._is_reading(step, plan) or self._is_sample(step, plan)
 
-    def due(self, model: CausalLM, step: int, plan: Plan) -> dict[str, Any]:
+    def due(self, model: LanguageModel, step: int, plan: Plan) -> dict[str, Any]:
         """What belongs into the row of a step after which something `is_due`."""
         if self._is_reading(step, plan):
             return self.reading(model, self._is_sample(step, plan) or not self._settings.sample_steps)
         return {"samples": self._samples(model)}
 
-    def reading(self, model: CausalLM, with_samples: bool = True) -> dict[str, Any]:
+    def reading(self, model: LanguageModel, with_samples: bool = True) -> dict[str, Any]:
         """Losses of both splits, what the callback measures, and samples."""
         data = self._data
         with evaluating(model):
@@ -72,7 +72,7 @@ class Reader:
             row |= self._callbacks.reading(model, self._place)
         return row | ({"samples": self._samples(model)} if with_samples else {})
 
-    def timed_reading(self, model: CausalLM) -> dict[str, Any]:
+    def timed_reading(self, model: LanguageModel) -> dict[str, Any]:
         """A reading whose duration is kept in `seconds`."""
         start = self._clock()
         row = self.reading(model)
@@ -86,6 +86,6 @@ class Reader:
         every = self._settings.sample_steps
         return step == plan.steps or (every > 0 and step % every == 0)
 
-    def _samples(self, model: CausalLM) -> list[dict[str, str]]:
+    def _samples(self, model: LanguageModel) -> list[dict[str, str]]:
         with evaluating(model):
             return self._callbacks.samples(model, self._place)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tezgah.models.causal import CausalLM
+from tezgah.models.language import LanguageModel
 from tezgah.seeds import named_seed
 from tezgah.tokens.order import sequence_indices
 from tezgah.tokens.sequences import Sequences
@@ -15,7 +15,7 @@ from tezgah.training.settings import TrainSettings
 
 
 def loss_readings(
-    model: CausalLM,
+    model: LanguageModel,
     train: Sequences,
     validation: Sequences,
     settings: TrainSettings,
@@ -40,7 +40,7 @@ def _sample(sequences: Sequences, settings: TrainSettings, name: str) -> NDArray
 
 
 def _mean_loss(
-    model: CausalLM,
+    model: LanguageModel,
     sequences: Sequences,
     indices: NDArray[np.int64],
     batch_size: int,

@@ -13,7 +13,7 @@ from torch.autograd.profiler import record_function
 from tezgah.console import warn
 from tezgah.errors import InputError
 from tezgah.files import atomic_folder
-from tezgah.models.causal import CausalLM
+from tezgah.models.language import LanguageModel
 from tezgah.training.best import FOLDER
 from tezgah.training.checkpoint import TrainingState, folder_of, save_checkpoint
 from tezgah.training.optimizer import GroupOptimizer
@@ -34,7 +34,7 @@ class Checkpoints:
     def __init__(
         self,
         run: Path,
-        model: CausalLM,
+        model: LanguageModel,
         optimizer: GroupOptimizer,
         settings: TrainSettings,
         separator_id: int,

@@ -6,7 +6,7 @@ They are other people's laws, fitted at 10⁷ to 10⁹ parameters; docs/sizing.m
 import math
 from collections.abc import Callable, Sequence
 
-from tezgah.models.config import CausalConfig
+from tezgah.models.config import ModelConfig
 from tezgah.models.cost import scaling_parameters
 from tezgah.training.settings import TrainSettings
 
@@ -75,8 +75,8 @@ def weight_decay(steps: float) -> float:
 
 
 def choose(
-    ladder: Sequence[CausalConfig], tokens: Callable[[CausalConfig], float], most: float | None = None
-) -> CausalConfig:
+    ladder: Sequence[ModelConfig], tokens: Callable[[ModelConfig], float], most: float | None = None
+) -> ModelConfig:
     """The configuration of `ladder`, smallest first, that a budget is best spent on.
 
     `tokens` says how many the budget pays for with each. Taken is the one with the nearest to 12 tokens a scaling

@@ -16,8 +16,8 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn import functional as F
 
-from tezgah.models.causal import CausalLM
 from tezgah.models.families import FAMILIES
+from tezgah.models.language import LanguageModel
 from tezgah.training.place import Place
 
 
@@ -30,7 +30,7 @@ class Rows:
     count: int
 
 
-def shard(loss: nn.Module, model: CausalLM, place: Place) -> None:
+def shard(loss: nn.Module, model: LanguageModel, place: Place) -> None:
     """Divide the parameters of `model` over all processes in place, block by block; `loss` is what is called.
 
     With 16-bit products blocks are gathered in these 16 bits. Gradients are summed in float32.
@@ -79,7 +79,7 @@ def gathered(parts: Tensor, like: DTensor) -> Tensor:
     return whole[:, :rows]
 
 
-def whole_model(model: CausalLM, is_first: bool, device: torch.device) -> CausalLM | None:
+def whole_model(model: LanguageModel, is_first: bool, device: torch.device) -> LanguageModel | None:
     """The model as who reads it needs it: undivided, in the first process; None in the others.
 
     A model that is not divided is given as it is. Every process must call this.

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tezgah.models.causal import CausalLM
-from tezgah.models.config import CausalConfig
+from tezgah.models.config import ModelConfig
+from tezgah.models.language import LanguageModel
 from tezgah.training.optimizer import GroupOptimizer
 from tezgah.training.sharding import Rows, is_sharded, own, rows_of
 
@@ -18,14 +18,14 @@ class Snapshot:
     `rows` says of each what part of the whole it is.
     """
 
-    config: CausalConfig
+    config: ModelConfig
     is_sharded: bool
     weights: dict[str, Tensor]
     state: dict[str, Tensor]
     rows: dict[str, Rows]
 
 
-def take_snapshot(model: CausalLM, optimizer: GroupOptimizer) -> Snapshot:
+def take_snapshot(model: LanguageModel, optimizer: GroupOptimizer) -> Snapshot:
     """Copy what a checkpoint holds, from a GPU into pinned memory. 1.15 GB took 0.4 s on two busy cores."""
     parameters = dict(model.named_parameters())
     rows = {name: rows_of(parameter) for name, parameter in parameters.items()}

@@ -12,7 +12,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from tezgah.errors import Diverged
-from tezgah.models.causal import CausalLM
+from tezgah.models.language import LanguageModel
 from tezgah.nn.cross_entropy import SoftmaxSlope
 from tezgah.seeds import named_seed
 from tezgah.tokens.sequences import NO_TARGET, TrainingSequences
@@ -50,7 +50,7 @@ class Stepper:
 
     def __init__(
         self,
-        model: CausalLM,
+        model: LanguageModel,
         sequences: TrainingSequences,
         settings: TrainSettings,
         world: World,

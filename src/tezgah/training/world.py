@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tezgah.errors import InputError
 from tezgah.files import FullDisk
-from tezgah.models.causal import CausalLM
+from tezgah.models.language import LanguageModel
 from tezgah.nn.cross_entropy import Scored
 from tezgah.training.place import Place
 from tezgah.training.sharding import shard
@@ -173,7 +173,7 @@ class LossModule(nn.Module):
 
 
 def parallel(
-    model: CausalLM, world: World, place: Place, sharding: str = "none", separator_id: int | None = None
+    model: LanguageModel, world: World, place: Place, sharding: str = "none", separator_id: int | None = None
 ) -> nn.Module:
     """The model's loss on its device, its gradients averaged over the processes where there are several.
 

@@ -1,0 +1,89 @@
+"""What the stages of a run do where its model learns to fill masks: sequences, readings, samples, evaluation."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tezgah.files import read_json
+from tezgah.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+    from tezgah.models.encoder import Encoder
+    from tezgah.tokenizer.tokenizer import Tokenizer
+    from tezgah.tokens.masked_sequences import FixedMasks
+    from tezgah.tokens.shards import TokenStream
+    from tezgah.training.place import Place
+    from tezgah.training.reader import Callbacks, Data
+
+NEIGHBOURS = "pairs of neighbours"
+
+
+def masked_data(data: "Data", tokenizer: "Tokenizer", recipe: Recipe) -> "Data":
+    """The same sequences with masks: anew whenever one is trained on, always the same of the held-out ones."""
+    import dataclasses
+
+    from tezgah.tokens.masked_sequences import MaskedSequences, masker_of
+
+    masker = masker_of(recipe.masking, tokenizer)
+    held_out = fixed_masks(data.validation.stream, data.validation.context_length, tokenizer, recipe)
+    return dataclasses.replace(data, train=MaskedSequences(data.train, masker), validation=held_out)
+
+
+def fixed_masks(stream: Any, context_length: int, tokenizer: "Tokenizer", recipe: Recipe) -> "FixedMasks":
+    """A stream's sequences with the masks that every run has."""
+    from tezgah.tokens.masked_sequences import FixedMasks, masker_of
+
+    masker = masker_of(recipe.masking, tokenizer)
+    return FixedMasks(stream, context_length, masker, recipe.tokens.stride, recipe.tokens.keep_short)
+
+
+def masked_callbacks(
+    recipe: Recipe, tokenizer: "Tokenizer", held_out: "TokenStream", context_length: int, others: "Callbacks"
+) -> "Callbacks":
+    """What training does at a reading: the masked accuracy of some held-out sequences, and prompts filled."""
+    import dataclasses
+
+    import numpy as np
+
+    from tezgah.evaluation.masked import evaluate_masked
+    from tezgah.generation.fill import fill
+
+    text = fixed_masks(held_out, context_length, tokenizer, recipe)
+    read = max(1, min(len(text), len(text) * recipe.evaluate.reading_bytes // max(1, int(held_out.bytes.sum()))))
+    spread = np.arange(read) * len(text) // read
+
+    def reading(model: Any, place: "Place") -> dict[str, Any]:
+        measured = evaluate_masked(model, text, recipe.evaluate.batch_size, spread, place.autocast)
+        return {"masked_accuracy": measured.masked_accuracy}
+
+    def samples(model: Any, place: "Place") -> list[dict[str, str]]:
+        prompts = recipe.train.sample_prompts if recipe.train.sample_tokens else ()
+        return [{"prompt": prompt, "text": fill(model, tokenizer, prompt, n=1)[0].text} for prompt in prompts]
+
+    return dataclasses.replace(others, reading=reading, samples=samples)
+
+
+def evaluate_filling(
+    model: "Encoder", recipe: Recipe, run: Path, learned: str, autocast: "torch.dtype | None"
+) -> dict[str, Any]:
+    """The trained model on all held-out sequences, beside a filler by pairs of neighbours of the `learned` split."""
+    from tezgah.evaluation.masked import evaluate_masked, neighbours_accuracy
+    from tezgah.tokenizer.tokenizer import Tokenizer
+    from tezgah.tokens.neighbours import Neighbours
+    from tezgah.tokens.pairs import count_pairs
+    from tezgah.tokens.shards import TokenStream
+
+    tokenizer = Tokenizer.load(run / "tokenizer")
+    text = fixed_masks(TokenStream(run / "tokens", "validation"), model.config.context_length, tokenizer, recipe)
+    measured = evaluate_masked(model, text, recipe.evaluate.batch_size, autocast=autocast, show_progress=True)
+    per_word = read_json(run / "tokenizer" / "measures.json")["tokens_per_word"]
+    neighbours = Neighbours(count_pairs(TokenStream(run / "tokens", learned), tokenizer.vocab_size))
+    return {
+        **msgspec.to_builtins(measured),
+        "word_perplexity": math.exp(min(measured.loss * per_word, 700.0)),
+        "baselines": {NEIGHBOURS: neighbours_accuracy(text, neighbours.guess)},
+    }
