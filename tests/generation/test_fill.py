@@ -228,6 +228,8 @@ def test_a_model_and_a_tokenizer_must_know_masks(opened: Any) -> None:
         fill(model, Tokenizer.train(TEXTS, 290), "[MASK]")
     with pytest.raises(InputError, match="a bert looks both ways; it does not go on from a text. Use `tezgah fill`"):
         tezgah.generate(model, opened[1], "Bir")
+    with pytest.raises(InputError, match="order is 'up'; give one of left, certain, all, gibbs"):
+        fill(*opened, "[MASK]", order="up")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="a text is empty"):
         likelihoods(*opened, [""])
 

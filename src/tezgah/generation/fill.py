@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import torch
 
@@ -72,6 +72,8 @@ def fill_texts(
     is longer than the context.
     """
     check_masked(model, "tezgah.fill")
+    if order not in get_args(Order):
+        raise InputError(f"order is {order!r}; give one of {', '.join(get_args(Order))}.")
     if n < 1 or sweeps < 1:
         raise InputError(f"n is {n} and sweeps are {sweeps}; give 1 or more of both.")
     codec = Codec(tokenizer)
@@ -115,7 +117,7 @@ class _Prompt:
 def _find_lengths(prompts: Sequence[_Prompt], filler: Filler) -> None:
     """Set each length that is to be found, from the left, the others as they are so far."""
     greedy = Filler(filler.model, filler.mask_id, filler.pad_id, filler.banned, filler.order, filler.sweeps)
-    for blank in range(max(len(prompt.lengths) for prompt in prompts)):
+    for blank in range(max((len(prompt.lengths) for prompt in prompts), default=0)):
         for prompt in prompts:
             if blank < len(prompt.lengths) and prompt.masked.lengths[blank] is None:
                 rows = []
@@ -129,7 +131,7 @@ def _find_lengths(prompts: Sequence[_Prompt], filler: Filler) -> None:
 
 def _filled(prompts: Sequence[_Prompt], filler: Filler, n: int) -> list[list[Filled]]:
     """The candidates of every text, so many texts at once as memory holds the scores of."""
-    most = max(sum(prompt.lengths) for prompt in prompts) * n * len(filler.banned)
+    most = max((sum(prompt.lengths) for prompt in prompts), default=1) * n * len(filler.banned)
     size, found = max(1, SCORES_AT_ONCE // most), list[list[Filled]]()
     for start in range(0, len(prompts), size):
         part = prompts[start : start + size]

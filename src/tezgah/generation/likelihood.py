@@ -93,5 +93,11 @@ def _words(
     tokenizer: "Tokenizer", ids: NDArray[np.int64], scores: Sequence[float], begins: NDArray[np.bool_]
 ) -> tuple[tuple[str, float], ...]:
     """Each word with the sum of its tokens' scores; white space by itself belongs to the word before it."""
-    parts = np.split(np.arange(len(ids)), np.flatnonzero(begins)[1:])
-    return tuple((tokenizer.decode(ids[part]).strip(), sum(scores[place] for place in part)) for part in parts)
+    words = list[tuple[str, float]]()
+    for part in np.split(np.arange(len(ids)), np.flatnonzero(begins)[1:]):
+        name, score = tokenizer.decode(ids[part]).strip(), sum(scores[place] for place in part)
+        if words and not name:
+            name, before = words.pop()
+            score += before
+        words.append((name, score))
+    return tuple(words)
