@@ -182,7 +182,9 @@ def test_a_local_block_looks_as_far_as_its_reach(monkeypatch: pytest.MonkeyPatch
     made_patterns.clear()
     many(torch.randn(2, 12, 24))
     assert len(made_patterns) == 2  # one for blocks that see all, which is none, one for all local ones
-    torch.testing.assert_close(model(IDS[:, :3]), made("local")(IDS[:, :3]))  # the window holds the whole text
+    made_patterns.clear()
+    many(torch.randn(2, 3, 24))
+    assert len(made_patterns) == 1  # the window holds the whole text
 
 
 @pytest.mark.parametrize("name", MAKERS)
