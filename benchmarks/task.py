@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from tezgah.models.config import CausalConfig
+from tezgah.models.config import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Task:
         return self.batch_size * self.context_length
 
 
-def config_of(task: Task, shape: Literal["gpt2", "qwen3"]) -> CausalConfig:
+def config_of(task: Task, shape: Literal["gpt2", "qwen3"]) -> ModelConfig:
     """Our configuration of the task."""
     from tezgah.models.build import build_config
     from tezgah.models.settings import ModelSettings

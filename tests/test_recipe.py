@@ -78,6 +78,8 @@ def recipes(draw: st.DrawFn) -> Any:
     train = tables["train"]
     if budget.name == "steps" and train.get("batch_size") == "auto":
         del train["batch_size"]  # there is no telling it from steps
+    if train.get("start") == "pairs":
+        tables.pop("model", None)  # not every model can begin so
     shares(tables.get("corpus", {}))
     if budget.name == "epochs" or train.get("max_epochs") or tables.get("corpus", {}).get("split") == "position":
         tables.get("tokens", {}).pop("mode", None)  # a stream takes neither
@@ -156,7 +158,7 @@ REFUSED = {
     '[model]\nobjective = "mlm"\nshape = "gpt2"\n[train]\nsteps = 1': (
         '[model] shape "gpt2" cannot learn objective "mlm". Choose modernbert or bert, or set objective = "causal".'
     ),
-    '[model]\nobjective = "mml"\n[train]\nsteps = 1': '[model] objective must be "causal" or "mlm", not "mml".',
+    '[model]\nobjective = "mml"': '[model] objective must be causal or mlm, not "mml". Did you mean mlm?',
     '[model]\nfrom = "a"\nshape = "gpt2"\ntied = true\ncontext_length = 8\n[train]\nsteps = 1': (
         "[model] shape, tied: come from the folder a. Leave them out."
     ),

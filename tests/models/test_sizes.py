@@ -47,7 +47,7 @@ MODERN = {"base": 149_655_232, "large": 395_881_664}
 
 @pytest.mark.parametrize("size", TURC)
 def test_berts_sizes_are_exact(size: str) -> None:
-    config = build_config(ModelSettings(objective="mlm", shape="bert", size=size), vocab_size=30_522)
+    config: Any = build_config(ModelSettings(objective="mlm", shape="bert", size=size), vocab_size=30_522)
     assert (config.head, config.context_length) == ("masked_lm", 512)
     assert count_parameters(dataclasses.replace(config, head="pooler")) == TURC[size]
     assert count_parameters(config) == built_parameters(config)

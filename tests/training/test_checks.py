@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from tezgah.errors import InputError
 from tezgah.models.build import build_config
-from tezgah.models.config import CausalConfig
+from tezgah.models.config import ModelConfig
 from tezgah.models.cost import training_bytes
 from tezgah.models.settings import ModelSettings
 from tezgah.training import checks
@@ -27,14 +27,14 @@ def place(kind: str = "cpu", compiled: bool = False) -> Place:
     return Place(torch.device(kind), None, threads=1, compiled=compiled)
 
 
-def config(context_length: int = 1_024, dropout: float = 0.0) -> CausalConfig:
+def config(context_length: int = 1_024, dropout: float = 0.0) -> ModelConfig:
     settings = ModelSettings(
         shape="gpt2", n_layers=2, width=64, n_heads=4, context_length=context_length, dropout=dropout
     )
     return build_config(settings, vocab_size=300)
 
 
-def check(here: Place, settings: TrainSettings, model: CausalConfig | None = None, world: World = ALONE) -> None:
+def check(here: Place, settings: TrainSettings, model: ModelConfig | None = None, world: World = ALONE) -> None:
     checks.check_before_training(model or config(), SPLIT, settings, world, here)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tezgah.models.build import build_config
-from tezgah.models.config import CausalConfig
+from tezgah.models.config import ModelConfig
 from tezgah.models.cost import flops_per_token, scaling_parameters
 from tezgah.models.settings import ModelSettings
 from tezgah.models.sizing import DEPTHS, at_depth
@@ -19,7 +19,7 @@ FLOPS = st.floats(1e12, 1e24)
 MOST = st.none() | st.floats(1e4, 1e12)
 
 
-def ladder(vocab_size: int = 8_192, context_length: int = 512) -> list[CausalConfig]:
+def ladder(vocab_size: int = 8_192, context_length: int = 512) -> list[ModelConfig]:
     model = ModelSettings(size="auto", context_length=context_length)
     return [build_config(at_depth(model, depth), vocab_size) for depth in DEPTHS]
 
@@ -27,7 +27,7 @@ def ladder(vocab_size: int = 8_192, context_length: int = 512) -> list[CausalCon
 RUNGS = ladder()
 
 
-def chosen(flops: float, most: float | None = None) -> CausalConfig:
+def chosen(flops: float, most: float | None = None) -> ModelConfig:
     return choose(RUNGS, lambda rung: flops / flops_per_token(rung), most)
 
 

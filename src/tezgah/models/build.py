@@ -16,7 +16,7 @@ from tezgah.nn.config import Rope, StackConfig
 from tezgah.seeds import named_seed
 
 
-def build_config(settings: ModelSettings, vocab_size: int) -> Any:
+def build_config(settings: ModelSettings, vocab_size: int) -> ModelConfig:
     """The model that `settings` describe, for `vocab_size` ids: a CausalConfig, or of a masked LM an EncoderConfig.
 
     Raises InputError where the numbers do not fit together.
@@ -46,7 +46,7 @@ def build_config(settings: ModelSettings, vocab_size: int) -> Any:
 def _nearest(settings: ModelSettings, vocab_size: int, count: int) -> ModelConfig:
     """The rung of the ladder whose parameters, embeddings included, are nearest to `count` in ratio."""
     rungs = (build_config(at_depth(settings, depth), vocab_size) for depth in DEPTHS)
-    config: ModelConfig = min(rungs, key=lambda rung: abs(math.log(count_parameters(rung) / count)))
+    config = min(rungs, key=lambda rung: abs(math.log(count_parameters(rung) / count)))
     found = count_parameters(config)
     if not 1 / 2 <= found / count <= 2:
         raise InputError(

@@ -192,7 +192,8 @@ def _first(hidden: Tensor, seen: Tensor | None) -> Tensor:
 
 def _mean(hidden: Tensor, seen: Tensor | None) -> Tensor:
     """The mean of each row's states, (batch, width)."""
+    states = widened(hidden)
     if seen is None:
-        return widened(hidden).mean(1).to(hidden.dtype)
-    shares = seen / seen.sum(-1, keepdim=True).clamp_min(1)  # (batch, time)
-    return (widened(hidden) * shares[..., None]).sum(1).to(hidden.dtype)
+        return states.mean(1).to(hidden.dtype)
+    counted = seen.to(states.dtype)[..., None]  # (batch, time, 1)
+    return ((states * counted).sum(1) / counted.sum(1).clamp_min(1)).to(hidden.dtype)

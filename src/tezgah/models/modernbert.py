@@ -20,7 +20,9 @@ HEADS: dict[str, Head] = {
     "ModernBertModel": "none",
     "ModernBertForSequenceClassification": "classification",
 }
-FULL, SLIDING = "full_attention", "sliding_attention"
+Attention = Literal["full_attention", "sliding_attention"]
+FULL: Attention = "full_attention"
+SLIDING: Attention = "sliding_attention"
 POOLINGS: dict[str, Literal["first", "mean"]] = {"cls": "first", "mean": "mean"}
 
 
@@ -50,7 +52,7 @@ class ModernBertFields(Fields, frozen=True, kw_only=True):
     mlp_dropout: Probability = 0.0
     embedding_dropout: Probability = 0.0
     classifier_dropout: Probability = 0.0
-    layer_types: list[Literal["full_attention", "sliding_attention"]] | None = None
+    layer_types: list[Attention] | None = None
     global_attn_every_n_layers: Size | None = None
     local_attention: Annotated[int, Meta(ge=0, le=LARGEST)] = 128
     rope_parameters: dict[str, dict[str, Any] | None] | None = None
@@ -134,7 +136,9 @@ def fields_of(config: EncoderConfig) -> ModernBertFields:
     stack, local = config.stack, config.stack.local
     assert stack.rope is not None
     layers = () if local is None else local.layers
-    ropes = {FULL: rope_fields(stack.rope)} | ({SLIDING: rope_fields(local.rope)} if local else {})
+    ropes: dict[str, dict[str, Any] | None] = {FULL: rope_fields(stack.rope)}
+    if local is not None:
+        ropes[SLIDING] = rope_fields(local.rope)
     return ModernBertFields(
         vocab_size=config.vocab_size,
         hidden_size=stack.width,
