@@ -11,7 +11,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +68,23 @@ class Learner:
         raise NotImplementedError
 
 
+class Windows:
+    """Training's windows, shuffled by a seed, without repetition."""
+
+    def __init__(self, folder: str) -> None:
+        self.ids = np.load(Path(folder) / "train.npy", mmap_mode="r")
+
+    def take(self, seed: int, first: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Ids and targets of the first-th to (first + count - 1)-th, each (count, time)."""
+        order = np.random.default_rng(seed).permutation((len(self.ids) - 1) // CONTEXT)
+        places = order[first : first + count, None] * CONTEXT + np.arange(CONTEXT + 1)
+        ids = self.ids[places].astype(np.int64)  # (count, time + 1)
+        return np.ascontiguousarray(ids[:, :-1]), np.ascontiguousarray(ids[:, 1:])
+
+
 def run(learner: Learner, race: Race) -> dict[str, Any]:
     """Train until the target is reached or there are no more steps; a row for every reading."""
-    train = np.load(Path(race.tokens) / "train.npy", mmap_mode="r")
+    windows = Windows(race.tokens)
     held_out = np.load(Path(race.tokens) / "validation.npy")[: VALIDATION * CONTEXT + 1].astype(np.int64)
     validation = [torch.from_numpy(part.reshape(-1, CONTEXT)) for part in (held_out[:-1], held_out[1:])]
 
@@ -79,47 +93,44 @@ def run(learner: Learner, race: Race) -> dict[str, Any]:
         with torch.no_grad():
             return sum(learner.loss(*part) for part in parts) / len(parts)
 
-    batches = _batches(train, race.seed, learner.rows)
+    def step(number: int) -> None:
+        ids, targets = windows.take(race.seed, (number - 1) * learner.rows, learner.rows)
+        learner.step(number, torch.from_numpy(ids), torch.from_numpy(targets))
+
     for number in (1, 2):
-        learner.step(number, *next(batches))
+        step(number)
     reading()
     clock = -time.perf_counter()
     learner.begin()
-    batches = _batches(train, race.seed, learner.rows)
     clock += time.perf_counter()
     rows = [{"step": 0, "seconds": clock, "loss": reading()}]
     for number in range(1, race.most + 1):
         if rows[-1]["loss"] <= race.target:
             break
         clock -= time.perf_counter()
-        learner.step(number, *next(batches))
+        step(number)
         clock += time.perf_counter()
         if number % race.every == 0 or number == race.most:
             rows.append({"step": number, "seconds": clock, "loss": reading()})
     return {"rows": rows, "parameters": learner.parameters, "batch_tokens": learner.rows * CONTEXT}
 
 
-def _batches(train: NDArray[np.uint16], seed: int, rows: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Windows without repetition, shuffled by the seed: ids and targets."""
-    order = np.random.default_rng(seed).permutation((len(train) - 1) // CONTEXT)
-    for first in range(0, len(order) - rows, rows):
-        places = order[first : first + rows, None] * CONTEXT + np.arange(CONTEXT + 1)
-        ids = torch.from_numpy(train[places].astype(np.int64))  # (rows, time + 1)
-        yield ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
-
-
 class Tezgah(Learner):
-    """tezgah: Stepper's way of a batch, its optimizer, schedule and start."""
+    """tezgah: the steps of its own Stepper, its optimizer, schedule and start."""
 
     def __init__(self, race: Race) -> None:
         from tezgah.models.build import build_config, build_model
         from tezgah.models.settings import ModelSettings
-        from tezgah.training.optimizer import build_optimizer
+        from tezgah.training.allocator import keep_freed_memory
         from tezgah.training.place import choose_place
         from tezgah.training.settings import TrainSettings
+        from tezgah.training.step import Stepper
+        from tezgah.training.world import World
 
         self.settings = TrainSettings(
             steps=race.steps,
+            seed=race.seed,
+            batch_size=ROWS,
             optimizer=race.optimizer,  # type: ignore[arg-type]
             start=race.start,  # type: ignore[arg-type]
             precision="bf16",
@@ -133,25 +144,16 @@ class Tezgah(Learner):
         )
         self.model = build_model(build_config(shape, race.vocab_size), race.seed)
         self.first = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.optimizer = build_optimizer(self.model, self.settings, self.place.matrix_dtype)
         self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        if self.place.device.type == "cpu":
+            keep_freed_memory()
+        windows: Any = Windows(race.tokens)
+        self.stepper = Stepper(self.model, windows, self.settings, World(0, 0, 1), self.place)
         for part in self.model.compiled_parts():
             part.compile(dynamic=False)
 
     def step(self, number: int, ids: Tensor, targets: Tensor) -> None:
-        from tezgah.training.schedule import learning_rate_factor
-
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * learning_rate_factor(number, self.settings.steps or 1, self.settings)
-        with self.place.precision():
-            loss = self.model.loss(ids, targets) / ids.numel()
-        loss.backward()  # type: ignore[no-untyped-call]
-        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
-        norm = float(torch.nn.utils.get_total_norm(gradients))
-        if norm > self.settings.gradient_clip:
-            torch._foreach_mul_(gradients, self.settings.gradient_clip / norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.stepper.step(number, self.race.steps)
 
     def loss(self, ids: Tensor, targets: Tensor) -> float:
         with self.place.precision():
@@ -162,7 +164,7 @@ class Tezgah(Learner):
         from tezgah.training.pairs import start_from_pairs
 
         self.model.load_state_dict(self.first)
-        self.optimizer.state.clear()
+        self.stepper.optimizer.state.clear()
         if self.race.start == "pairs":
             ids = np.load(Path(self.race.tokens) / "train.npy", mmap_mode="r")
             start_from_pairs(self.model, count_pairs(ids, self.race.vocab_size), self.place, self.race.seed)

@@ -13,9 +13,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
+
+import msgspec
 
 from tezgah.errors import InputError
+
+Record = TypeVar("Record")
 
 NOT_UTF8 = "backslashreplace"  # how to write what is said of a file whose name holds bytes that are no UTF-8
 
@@ -168,6 +172,19 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error}). Restore or remove the file.") from None
+
+
+def read_struct(path: Path, kind: type[Record], newest: int, mend: str) -> Record:
+    """A JSON file of tezgah's as the `kind` of record it holds, in a format up to `newest`.
+
+    Raises InputError for a file that is missing, too new, or no such record; `mend` ends the line.
+    """
+    fields = read_json(path)
+    check_format(path, fields.get("format") if isinstance(fields, dict) else None, newest)
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: damaged ({error}). {mend}") from None
 
 
 def check_format(path: Path, found: Any, known: int) -> None:

@@ -51,7 +51,7 @@ def test_parts_that_do_not_make_up_a_tensor_are_refused(tmp_path):
             StoredTensors.of_parts(tmp_path, 3)
     index["tensors"]["w"]["start"] = "two"
     path.write_text(json.dumps(index))
-    with pytest.raises(InputError, match=r"part-00001-of-00003\.json: Expected `int`"):
+    with pytest.raises(InputError, match=r"part-00001-of-00003\.json: damaged \(Expected `int`"):
         StoredTensors.of_parts(tmp_path, 3)
     path.unlink()
     with pytest.raises(InputError, match=r"part-00001-of-00003\.json: cannot be read"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tezgah.errors import InputError
-from tezgah.files import check_format, read_json
+from tezgah.files import read_struct
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,12 +57,7 @@ class CorpusSummary(msgspec.Struct, frozen=True, kw_only=True):
 def read_index(folder: Path) -> CorpusSummary:
     """The index of the corpus in `folder`. Raises InputError when it is missing, damaged or too new."""
     path = folder / "index.json"
-    value = read_json(path)
-    check_format(path, value.get("format") if isinstance(value, dict) else None, FORMAT)
-    try:
-        return msgspec.convert(value, CorpusSummary)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: damaged ({error}). Build the corpus anew.") from error
+    return read_struct(path, CorpusSummary, FORMAT, "Build the corpus anew.")
 
 
 def read_batches(folder: Path, split: str, columns: Sequence[str] = ("text",)) -> "Iterator[pa.RecordBatch]":

@@ -8,7 +8,7 @@ import msgspec
 
 from tezgah.changes import change, some_of
 from tezgah.errors import InputError
-from tezgah.files import check_format, fingerprint, read_json, write_json
+from tezgah.files import fingerprint, read_struct, write_json
 from tezgah.recipe import Recipe, by_key, recipe_tables
 from tezgah.stages import DISPLAY
 from tezgah.sweep.grid import Grid, point_name
@@ -68,14 +68,10 @@ def read_sweep(folder: Path) -> SweepRecord | None:
     path = folder / NAME
     if not path.is_file():
         return None
-    found = read_json(path)
-    check_format(path, found.get("format") if isinstance(found, dict) else None, FORMAT)
-    try:
-        record = msgspec.convert(found, SweepRecord)
-        if not record.points or any(list(point.settings) != record.swept for point in record.points):
-            raise msgspec.ValidationError("its points do not have the same fields")
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: damaged ({error}). Remove it: the points' own folders stay.") from None
+    mend = "Remove it: the points' own folders stay."
+    record = read_struct(path, SweepRecord, FORMAT, mend)
+    if not record.points or any(list(point.settings) != record.swept for point in record.points):
+        raise InputError(f"{path}: damaged (its points do not have the same fields). {mend}")
     return record
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from tezgah.errors import InputError
-from tezgah.files import check_format, read_json, write_json
+from tezgah.files import read_struct, write_json
 
 FORMAT = 1
 
@@ -35,12 +35,7 @@ class TokensIndex(msgspec.Struct, frozen=True, kw_only=True):
 def read_index(folder: Path) -> TokensIndex:
     """The index of the tokens in `folder`. Raises InputError when it is missing, damaged or too new."""
     path = folder / "index.json"
-    value = read_json(path)
-    check_format(path, value.get("format") if isinstance(value, dict) else None, FORMAT)
-    try:
-        index = msgspec.convert(value, TokensIndex)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: damaged ({error}). Make the tokens anew.") from error
+    index = read_struct(path, TokensIndex, FORMAT, "Make the tokens anew.")
     if index.dtype != dtype_of(index.vocab_size):
         raise InputError(
             f"{path}: dtype {index.dtype!r}, but {index.vocab_size:,} ids are stored as "

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from tezgah.errors import InputError
-from tezgah.files import check_format, read_json, write_json
+from tezgah.files import read_struct, write_json
 
 FORMAT = 1
 MOST_MARKS = 256
@@ -102,9 +102,4 @@ def _tokens(mark: Mark) -> int:
 def _read(path: Path) -> State | None:
     if not path.exists():
         return None
-    value = read_json(path)
-    check_format(path, value.get("format") if isinstance(value, dict) else None, FORMAT)
-    try:
-        return msgspec.convert(value, State)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: {error}. Remove the file, and the stream is marked anew.") from None
+    return read_struct(path, State, FORMAT, "Remove the file, and the stream is marked anew.")

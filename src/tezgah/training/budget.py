@@ -8,8 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tezgah.errors import InputError
-from tezgah.files import check_format, read_json
+from tezgah.files import read_struct
 from tezgah.training.settings import TrainSettings
 
 READINGS = 10  # in a run, where nothing else is said
@@ -89,12 +88,7 @@ def read_rates(path: Path, fingerprint: str, step: int) -> Rates | None:
     """
     if not path.exists():
         return None
-    found = read_json(path)
-    check_format(path, found.get("format") if isinstance(found, dict) else None, RATES_FORMAT)
-    try:
-        rates = msgspec.convert(found, Rates)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: {error}. Remove the file, and the minutes left are planned anew.") from None
+    rates = read_struct(path, Rates, RATES_FORMAT, "Remove the file, and the minutes left are planned anew.")
     return rates if rates.fingerprint == fingerprint and rates.step <= step else None
 
 

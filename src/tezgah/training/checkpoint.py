@@ -12,14 +12,13 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from torch import Tensor
 
 from tezgah.console import warn
 from tezgah.errors import InputError
-from tezgah.files import atomic_folder, beside, check_format, hash_file, read_json, write_json
+from tezgah.files import atomic_folder, beside, hash_file, read_struct, write_json
 from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import load_weights, save_parameters
 from tezgah.models.tensor_file import write_tensors
@@ -189,12 +188,7 @@ def newest_state(run: Path) -> TrainingState | None:
 def read_state(folder: Path) -> TrainingState:
     """The JSON part of a checkpoint's `training_state/`."""
     path = folder / "training_state" / "state.json"
-    fields: Any = read_json(path)
-    check_format(path, fields.get("format") if isinstance(fields, dict) else None, FORMAT)
-    try:
-        return msgspec.convert(fields, TrainingState)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: {error}. Use an earlier checkpoint.") from None
+    return read_struct(path, TrainingState, FORMAT, "Use an earlier checkpoint.")
 
 
 def _load(folder: Path, parts: int, model: CausalLM, optimizer: GroupOptimizer) -> None:

@@ -11,6 +11,7 @@ from tezgah.errors import InputError
 from tezgah.models.config import CausalConfig
 from tezgah.models.cost import count_parameters, flops_per_token, training_bytes
 from tezgah.tokens.sequences import Sequences
+from tezgah.training.checkpoint import TrainingState
 from tezgah.training.place import Place
 from tezgah.training.settings import TrainSettings
 from tezgah.training.world import World
@@ -48,6 +49,20 @@ def check_before_training(
         if sharded < world.size and training_bytes(config, passes, *how, settings.recompute, world.size) <= memory:
             mend = f'Set train.sharding = "full", which does. Or: {mend}'
         raise InputError(f"[train] about {needed / 1e9:.1f} GB are needed and {memory / 1e9:.1f} GB are here. {mend}")
+
+
+def check_state(state: TrainingState, run: Path, fingerprint: str, place: Place) -> None:
+    """Refuse a checkpoint of `run` that belongs to other settings; say when its bits may not be repeated here.
+
+    Raises InputError.
+    """
+    if state.fingerprint != fingerprint:
+        raise InputError(f"{run}: its checkpoints belong to another recipe. Use --restart, or another --run.")
+    here = place.environment()
+    differing = [name for name, value in state.environment.items() if here.get(name) != value]
+    if differing:
+        changes = ", ".join(f"{name} {state.environment[name]} → {here.get(name)}" for name in differing)
+        warn(f"resuming where {changes}: the bits may differ from an uninterrupted run's.")
 
 
 def _sequences_in(

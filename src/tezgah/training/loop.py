@@ -26,7 +26,7 @@ from tezgah.tokens.pairs import count_pairs
 from tezgah.training.allocator import keep_freed_memory
 from tezgah.training.best import Best
 from tezgah.training.checkpoint import TrainingState, resume
-from tezgah.training.checks import check_before_training, check_initial_loss, out_of_memory
+from tezgah.training.checks import check_before_training, check_initial_loss, check_state, out_of_memory
 from tezgah.training.clock import Clock
 from tezgah.training.float8 import check_float8, multiplying_in_float8
 from tezgah.training.journal import Journal
@@ -43,7 +43,7 @@ from tezgah.training.signals import StopWish, stop_wish
 from tezgah.training.space import with_space
 from tezgah.training.step import Stepper, why_left_out
 from tezgah.training.trackers import Trackers
-from tezgah.training.view import View
+from tezgah.training.view import View, headline
 from tezgah.training.world import World, begin, end, join_world, lost_process
 
 
@@ -142,18 +142,23 @@ class Trainer:
         self.reader = Reader(data, settings, place, callbacks, self._seconds)
 
     def _start_from_pairs(self) -> None:
-        """First weights from the text itself, before anything looks at them."""
-        pairs = count_pairs(self.data.train.sample.stream, self.model.config.vocab_size)
-        start_from_pairs(self.model.to(self.place.device), pairs, self.place, self.settings.seed)
-        for weight in (self.model.embedding.weight, self.model.head_weight()):
-            self.world.share(weight.data)
+        """First weights from the text itself, before anything looks at them; the first process counts for all."""
+        assert self.model.head is not None
+        tables = self.model.embedding, self.model.head
+        for table in tables:
+            table.to(self.place.device)
         if self.world.is_first:
+            pairs = count_pairs(self.data.train.sample.stream, self.model.config.vocab_size)
+            start_from_pairs(self.model, pairs, self.place, self.settings.seed)
             say(f"model: starts from {pairs.counts.sum():,} pairs of tokens, {len(pairs.counts):,} of them different")
+        for table in tables:
+            self.world.share(table.weight.data)
 
     def train(self, profile: Path | None) -> TrainResult:
         """From the checkpoint's step, or the reading before the first, to the last; a profile goes into `profile`."""
         step = self.state.step if self.state else 0
-        self._check_state()
+        if self.state and self.world.is_first:
+            check_state(self.state, self.run, self.fingerprint, self.place)
         journal = Journal(self.run, step if self.state else None, self.trackers) if self.world.is_first else None
         model = None if self.state else self._whole_model()
         if journal and model:
@@ -166,7 +171,7 @@ class Trainer:
         steps = max(step, self.plan.steps)  # a smaller budget than was reached takes no step back
         rate = matrix_rate(self.place) if self.world.is_first and step < steps else 1.0
         if self.world.is_first:
-            say(self._headline(step, steps, rate))
+            say(headline(step, steps, self.stepper.batch_tokens, self.world.size, self.place, rate))
         rows = read_metrics(self.run) if journal else []
         self.stepper.learn_of(rows)
         best = Best(self.run, self.fingerprint, rows) if journal else None
@@ -278,27 +283,6 @@ class Trainer:
         if model:
             self.reader.timed_reading(model)
         return self.reader.seconds
-
-    def _check_state(self) -> None:
-        """Refuse a checkpoint of other settings; say when its bits may not be repeated here."""
-        if self.state is None or not self.world.is_first:
-            return
-        if self.state.fingerprint != self.fingerprint:
-            raise InputError(f"{self.run}: its checkpoints belong to another recipe. Use --restart, or another --run.")
-        here = self.place.environment()
-        differing = [name for name, value in self.state.environment.items() if here.get(name) != value]
-        if differing:
-            changes = ", ".join(f"{name} {self.state.environment[name]} → {here.get(name)}" for name in differing)
-            warn(f"resuming where {changes}: the bits may differ from an uninterrupted run's.")
-
-    def _headline(self, step: int, steps: int, rate: float) -> str:
-        how = f"{self.place.device.type}, {self.place.environment()['precision']}, "
-        how += "compiled" if self.place.compiled else "uncompiled"
-        at = f"resuming after step {step:,} of {steps:,}" if step else f"{steps:,} steps"
-        return (
-            f"training: {at}, {self.stepper.batch_tokens:,} tokens each, on {how}, "
-            f"{self.world.size} process{'es' if self.world.size > 1 else ''}; matrix rate {rate / 1e9:,.0f} GFLOP/s"
-        )
 
     def _bar(self, step: int, steps: int) -> AbstractContextManager[Progress]:
         if self.world.is_first:

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from tezgah.errors import InputError
-from tezgah.files import check_format, read_json, write_json
+from tezgah.files import read_struct, write_json
 from tezgah.models.tensor_file import write_tensors
 from tezgah.models.weights import reading
 from tezgah.training.sharding import Rows
@@ -58,12 +58,7 @@ def write_part(
 
 def read_index(path: Path) -> PartIndex:
     """A part's index. Raises InputError for a file that is none."""
-    fields: Any = read_json(path)
-    check_format(path, fields.get("format") if isinstance(fields, dict) else None, FORMAT)
-    try:
-        return msgspec.convert(fields, PartIndex)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: {error}. Use an earlier checkpoint.") from None
+    return read_struct(path, PartIndex, FORMAT, "Use an earlier checkpoint.")
 
 
 class StoredTensors:

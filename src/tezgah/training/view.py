@@ -17,6 +17,17 @@ WIDTH = 60  # characters of the sparkline, fewer while there are fewer steps
 SAMPLE = 200  # characters of a sample; the terminal cuts what does not fit
 
 
+def headline(step: int, steps: int, batch_tokens: int, processes: int, place: Place, rate: float) -> str:
+    """What stands above the bar: how far, how much at a time, where; `rate` is the matrix rate in FLOP/s."""
+    how = f"{place.device.type}, {place.environment()['precision']}, "
+    how += "compiled" if place.compiled else "uncompiled"
+    at = f"resuming after step {step:,} of {steps:,}" if step else f"{steps:,} steps"
+    return (
+        f"training: {at}, {batch_tokens:,} tokens each, on {how}, "
+        f"{processes} process{'es' if processes > 1 else ''}; matrix rate {rate / 1e9:,.0f} GFLOP/s"
+    )
+
+
 def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
     """Values as bars of eight heights over a logarithmic axis, in their order: of every stretch the mean.
 

@@ -70,7 +70,7 @@ class World:
     def share(self, tensor: Tensor) -> None:
         """Give every process the first one's numbers, in place."""
         if self.size > 1:
-            dist.broadcast(tensor, 0)
+            dist.broadcast(tensor, 0, group=self.group)
 
     def from_first(self, value: float) -> float:
         """What the first process holds, in all of them."""
