@@ -161,6 +161,8 @@ def _hold_out(task: Task, examples: Examples) -> Outcome:
 def _given(examples: Examples, settings: FinetuneSettings) -> Examples:
     """The texts of the file to measure on."""
     given = read_examples(Path(settings.valid), settings)
+    if given.is_multi and not examples.is_multi:
+        raise InputError(f"{given.source}: has lists of labels, {examples.source} one label a text. Make them alike.")
     check_known(given, tuple(examples.counts()), settings.label)
     if shared := len(set(given.texts) & set(examples.texts)):
         warn(f"{settings.valid}: {shared:,} of its texts are in {examples.source} too, so figures are too good.")
