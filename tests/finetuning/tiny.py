@@ -13,8 +13,8 @@ from tezgah.nn.config import StackConfig
 from tezgah.tokenizer.tokenizer import Tokenizer
 
 WORDS = {"spor": ("maç", "gol", "top", "takım"), "haber": ("seçim", "oy", "yasa", "meclis")}
-QUICK: dict[str, Any] = {"epochs": 4, "batch_size": 8, "lr": 0.01, "dropout": 0.0}
-CONTEXT = 12
+QUICK: dict[str, Any] = {"epochs": 8, "batch_size": 8, "lr": 0.01, "dropout": 0.0, "patience": 8}
+CONTEXT = 32
 
 
 def rows(count: int = 48) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from tezgah.tokenizer.framed import frame, framed_json, padding_id
 from tezgah.tokenizer.tokenizer import Tokenizer
 
 TEXTS = ["su suda [SEP] su", "bir kedi"]
-BPE = Tokenizer.train(TEXTS, vocab_size=270)
-WORDPIECE = Tokenizer.train(TEXTS, vocab_size=60, algorithm="wordpiece")
+BPE = Tokenizer.train(TEXTS, vocab_size=262)
+WORDPIECE = Tokenizer.train(TEXTS, vocab_size=35, algorithm="wordpiece")
 SEPARATOR = "<|endoftext|>"
 
 

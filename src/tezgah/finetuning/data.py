@@ -16,6 +16,7 @@ from tezgah.finetuning.reading import read_columns
 from tezgah.finetuning.settings import FinetuneSettings
 
 FEWEST = 2  # examples of a class: one to learn from and one to be measured on
+UNEVEN = 3  # times the texts of the smallest class that the largest has, from which it is said
 
 
 @dataclass(frozen=True)
@@ -160,13 +161,14 @@ def targets_of(examples: Examples, labels: Sequence[str]) -> NDArray[np.int64]:
 def say_counts(examples: Examples, held_out: Examples | None) -> None:
     """Tell how many texts each class has, and how uneven the classes are."""
     counts = examples.counts()
+    say(f"{examples.source}: {len(examples):,} texts, {len(counts):,} labels")
     held = held_out.counts() if held_out is not None else {}
     longest = max(map(len, counts))
     for label, count in counts.items():
         beside = f", {held.get(label, 0):,} held out" if held_out is not None else ""
         say(f"  {label:<{longest}}  {count:>7,}  {100 * count / len(examples):5.1f} %{beside}")
     most, least = max(counts.values()), min(counts.values())
-    if most >= 3 * least:
+    if most >= UNEVEN * least:
         say(f"classes are uneven: the largest has {most / least:.1f} times the texts of the smallest (--class-weights)")
 
 

@@ -1,5 +1,6 @@
 """A fine-tuning from its beginning to its end: read, split, encode, train, measure, write."""
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from tezgah.console import say, warn
 from tezgah.errors import InputError
 from tezgah.files import atomic_folder, read_json, write_json
 from tezgah.finetuning.classify import framed
-from tezgah.finetuning.data import Examples, check_examples, check_known, read_examples, say_counts, targets_of
+from tezgah.finetuning.data import UNEVEN, Examples, check_examples, check_known, read_examples, say_counts, targets_of
 from tezgah.finetuning.metrics import decided, measure, probabilities_of, worst_mistakes
 from tezgah.finetuning.record import FinetuneRecord, Mistake
 from tezgah.finetuning.report import write_report
@@ -31,8 +32,6 @@ from tezgah.training.place import Place, choose_place
 from tezgah.training.settings import TrainTable
 
 MISTAKES = 10  # shown
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,20 @@ class Task:
         return Labelled(rows, targets_of(examples, self.labels))
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """A model that was trained, and the scores of texts that were held out, (texts, labels)."""
+
+    model: Any
+    trained: Trained
+    learned: int  # texts
+    cut: int  # texts longer than the context
+    measured: Examples
+    logits: NDArray[np.float32]
+    told: str  # which texts were held out
+    folds: list[float]  # macro-F1 of each
+
+
 def finetune(folder: Path, data: Path, output: Path, settings: FinetuneSettings) -> FinetuneRecord:
     """Train a classifier from the model in `folder` on the texts in `data`, and write it into `output`.
 
@@ -64,57 +77,23 @@ def finetune(folder: Path, data: Path, output: Path, settings: FinetuneSettings)
     it is written, and then KeyboardInterrupt goes on.
     """
     check_output(output)
+    if settings.valid and settings.folds:
+        raise InputError("--valid and --folds: give one of them; folds hold out parts of DATA in turn.")
     examples = read_examples(data, settings)
     check_examples(examples, settings.label)
-    held_out = _validation(examples, settings)
     config = read_config(folder)
     tokenizer = framing_tokenizer(folder, isinstance(config, CausalConfig), config.vocab_size)
-    say(f"{examples.source}: {len(examples):,} texts, {len(examples.counts()):,} labels")
-    say_counts(examples, held_out if isinstance(held_out, Examples) else None)
-    labels = tuple(examples.counts())
     place = choose_place(TrainTable(compile=False))
-    task = Task(folder, tokenizer, labels, examples.is_multi, settings, place)
+    task = Task(folder, tokenizer, tuple(examples.counts()), examples.is_multi, settings, place)
     begun = time.monotonic()
-    if isinstance(held_out, Examples):
-        given = bool(settings.valid)
-        learned = examples if given else examples.take(_others(examples))
-        model, trained, cut = _train(task, learned, held_out)
-        measured_on, logits, folds = held_out, trained.logits, []
-        told = f"measured on {settings.valid}" if given else "measured on a tenth of the texts, held out by hash"
-    else:
-        learned, measured_on = examples, examples
-        logits, folds, epochs = _cross_validate(task, examples, held_out)
-        say(f"all {len(examples):,} texts: {epochs} epochs, the median of the folds' best")
-        whole = msgspec.structs.replace(settings, epochs=epochs)
-        model, trained, cut = _train(Task(folder, tokenizer, labels, examples.is_multi, whole, place), examples, None)
-        told = f"each text measured by one of {settings.folds} models that had not read it"
-    assert logits is not None
-    record = FinetuneRecord(
-        model=str(folder),
-        data=str(data),
-        settings={name: value for name, value in msgspec.structs.asdict(settings).items() if value is not None},
-        labels=list(labels),
-        is_multi=examples.is_multi,
-        counts=examples.counts(),
-        held_out=told,
-        trained_texts=len(learned),
-        cut_texts=cut,
-        notes=_notes(examples, model, trained, cut),
-        history=trained.history,
-        best_epoch=trained.best_epoch,
-        folds=folds,
-        measured=measure(probabilities_of(logits, examples.is_multi), targets_of(measured_on, labels), labels),
-        mistakes=_mistakes(measured_on, logits, labels),
-        stopped=trained.stopped,
-        seconds=time.monotonic() - begun,
-        environment=place.environment(),
-    )
+    outcome = _cross_validate(task, examples) if settings.folds else _hold_out(task, examples)
+    record = _record(task, examples, outcome, str(data), time.monotonic() - begun)
     with atomic_folder(output.resolve()) as made:
-        save_classifier(model, tokenizer, made)
+        save_classifier(outcome.model, tokenizer, made)
         write_json(made / "finetune.json", msgspec.to_builtins(record))
         write_report(made, record)
-    if trained.stopped:
-        say(f"{output}: the best of the epochs before the stop, epoch {trained.best_epoch}")
+    if record.stopped:
+        say(f"{output}: the best of the epochs before the stop, epoch {record.best_epoch}")
         raise KeyboardInterrupt
     return record
 
@@ -159,27 +138,35 @@ def framing_tokenizer(folder: Path, is_causal: bool, rows: int) -> Tokenizer:
     return Tokenizer(Artefact(text, tokenizer.separator))
 
 
-def _validation(examples: Examples, settings: FinetuneSettings) -> Examples | Rows:
-    """The texts to measure on, or the fold of every row."""
-    if settings.valid and settings.folds:
-        raise InputError("--valid and --folds: give one of them; folds hold out parts of DATA in turn.")
+def _hold_out(task: Task, examples: Examples) -> Outcome:
+    """Train on DATA and measure on a given file; or on nine tenths of DATA, and measure on the rest."""
+    settings = task.settings
     if settings.valid:
-        given = read_examples(Path(settings.valid), settings)
-        check_known(given, tuple(examples.counts()), settings.label)
-        if shared := len(set(given.texts) & set(examples.texts)):
-            warn(f"{settings.valid}: {shared:,} of its texts are in {examples.source} too, so figures are too good.")
-        return Examples(given.source, given.table, examples.is_multi)
-    if settings.folds:
-        return fold_of_rows(examples, settings.folds)
-    rows = held_out_rows(examples)
-    if not len(rows):
-        raise InputError(f"{examples.source}: no class has two different texts, so none can be held out. Give --valid.")
-    return examples.take(rows)
+        learned, measured = examples, _given(examples, settings)
+        told = f"measured on {settings.valid}"
+    else:
+        rows = held_out_rows(examples)
+        if not len(rows):
+            raise InputError(
+                f"{examples.source}: no class has two different texts, so none can be held out. Give --valid."
+            )
+        learned, measured = examples.take(np.setdiff1d(np.arange(len(examples)), rows)), examples.take(rows)
+        told = "measured on a tenth of the texts, held out by hash"
+    say_counts(examples, measured)
+    model, trained, cut = _train(task, learned, measured)
+    assert trained.logits is not None
+    return Outcome(model, trained, len(learned), cut, measured, trained.logits, told, [])
 
 
-def _others(examples: Examples) -> Rows:
-    """The rows that are not held out."""
-    return np.setdiff1d(np.arange(len(examples)), held_out_rows(examples))
+def _given(examples: Examples, settings: FinetuneSettings) -> Examples:
+    """The texts of the file to measure on."""
+    given = read_examples(Path(settings.valid), settings)
+    if given.is_multi and not examples.is_multi:
+        raise InputError(f"{given.source}: has lists of labels, {examples.source} one label a text. Make them alike.")
+    check_known(given, tuple(examples.counts()), settings.label)
+    if shared := len(set(given.texts) & set(examples.texts)):
+        warn(f"{settings.valid}: {shared:,} of its texts are in {examples.source} too, so figures are too good.")
+    return Examples(given.source, given.table, examples.is_multi)
 
 
 def _train(task: Task, learned: Examples, held_out: Examples | None) -> tuple[Any, Trained, int]:
@@ -194,22 +181,55 @@ def _train(task: Task, learned: Examples, held_out: Examples | None) -> tuple[An
     return model, train(model, ours, theirs, task.settings, task.place, _say_epoch), cut
 
 
-def _cross_validate(task: Task, examples: Examples, folds: Rows) -> tuple[NDArray[np.float32], list[float], int]:
-    """Every text's scores by the model that had not read it, each fold's macro-F1, and the best number of epochs."""
+def _cross_validate(task: Task, examples: Examples) -> Outcome:
+    """Score every text by a model that had not read it; then train on all of them for as many epochs as was best."""
+    count = task.settings.folds
+    fold = fold_of_rows(examples, count)
+    say_counts(examples, None)
     logits = np.zeros((len(examples), len(task.labels)), np.float32)
     qualities, epochs = [], []
-    for fold in range(task.settings.folds):
-        rows = np.flatnonzero(folds == fold)
-        say(f"fold {fold + 1} of {task.settings.folds}: {len(rows):,} texts held out")
-        held_out = examples.take(rows)
-        _, trained, _ = _train(task, examples.take(np.flatnonzero(folds != fold)), held_out)
+    for number in range(count):
+        rows = np.flatnonzero(fold == number)
+        say(f"fold {number + 1} of {count}: {len(rows):,} texts held out")
+        _, trained, _ = _train(task, examples.take(np.flatnonzero(fold != number)), examples.take(rows))
         if trained.stopped:  # the other folds' texts have no scores
             raise KeyboardInterrupt
         assert trained.logits is not None
         logits[rows] = trained.logits
         qualities.append(trained.history[trained.best_epoch - 1].macro_f1 or 0.0)
         epochs.append(trained.best_epoch)
-    return logits, qualities, median_low(epochs)
+    best = median_low(epochs)
+    say(f"all {len(examples):,} texts: {best} epochs, the median of the folds' best")
+    whole = dataclasses.replace(task, settings=msgspec.structs.replace(task.settings, epochs=best))
+    model, trained, cut = _train(whole, examples, None)
+    told = f"each text measured by one of {count} models that had not read it"
+    return Outcome(model, trained, len(examples), cut, examples, logits, told, qualities)
+
+
+def _record(task: Task, examples: Examples, outcome: Outcome, data: str, seconds: float) -> FinetuneRecord:
+    """What is to be kept of it all."""
+    probabilities = probabilities_of(outcome.logits, task.is_multi)
+    settings = msgspec.structs.asdict(task.settings)
+    return FinetuneRecord(
+        model=str(task.folder),
+        data=data,
+        settings={name: value for name, value in settings.items() if value is not None},
+        labels=list(task.labels),
+        is_multi=task.is_multi,
+        counts=examples.counts(),
+        held_out=outcome.told,
+        trained_texts=outcome.learned,
+        cut_texts=outcome.cut,
+        notes=_notes(examples, outcome),
+        history=outcome.trained.history,
+        best_epoch=outcome.trained.best_epoch,
+        folds=outcome.folds,
+        measured=measure(probabilities, targets_of(outcome.measured, task.labels), task.labels),
+        mistakes=_mistakes(outcome.measured, probabilities, task.labels),
+        stopped=outcome.trained.stopped,
+        seconds=seconds,
+        environment=task.place.environment(),
+    )
 
 
 def _say_epoch(epoch: Epoch) -> None:
@@ -219,34 +239,34 @@ def _say_epoch(epoch: Epoch) -> None:
     say(f"epoch {epoch.epoch}: loss {epoch.loss:.3f}{beside}")
 
 
-def _notes(examples: Examples, model: Any, trained: Trained, cut: int) -> list[str]:
+def _notes(examples: Examples, outcome: Outcome) -> list[str]:
     """What a reader of the report should know."""
     notes = []
-    if trained.stopped:
-        notes.append(f"Stopped by the user; this is the best of {len(trained.history)} epochs.")
-    if cut:
+    if outcome.trained.stopped:
+        notes.append(f"Stopped by the user; this is the best of {len(outcome.trained.history)} epochs.")
+    if outcome.cut:
+        longest = outcome.model.config.context_length
         notes.append(
-            f"{cut:,} texts are longer than the context of {model.config.context_length:,} tokens; "
-            "their beginning was read."
+            f"{outcome.cut:,} texts are longer than the context of {longest:,} tokens; their beginning was read."
         )
     counts = examples.counts().values()
-    if max(counts) >= 3 * min(counts):
+    if max(counts) >= UNEVEN * min(counts):
         notes.append(f"Classes are uneven: from {min(counts):,} to {max(counts):,} texts.")
     return notes
 
 
-def _mistakes(examples: Examples, logits: NDArray[np.float32], labels: tuple[str, ...]) -> list[Mistake]:
+def _mistakes(examples: Examples, probabilities: NDArray[np.float64], labels: tuple[str, ...]) -> list[Mistake]:
     """The most confident mistakes among the texts that were measured on."""
-    is_multi = examples.is_multi
-    probabilities, targets = probabilities_of(logits, is_multi), targets_of(examples, labels)
-    chosen = decided(probabilities, is_multi)
+    targets, chosen = targets_of(examples, labels), decided(probabilities, examples.is_multi)
     texts, pairs, given = examples.texts, examples.pairs, examples.labels
     found = []
     for row in worst_mistakes(probabilities, targets, MISTAKES):
-        sure = np.maximum(probabilities[row], 1 - probabilities[row]) * (chosen[row] != targets[row])
-        confidence = sure.max() if is_multi else probabilities[row].max()
-        numbers = np.flatnonzero(chosen[row]) if is_multi else [chosen[row]]
-        predicted = [labels[int(place)] for place in numbers]
+        if examples.is_multi:
+            sure = np.maximum(probabilities[row], 1 - probabilities[row])
+            confidence, numbers = sure[chosen[row] != targets[row]].max(), np.flatnonzero(chosen[row])
+        else:
+            confidence, numbers = probabilities[row].max(), chosen[row : row + 1]
+        predicted = [labels[number] for number in numbers.tolist()]
         pair = None if pairs is None else pairs[row]
         found.append(Mistake(texts[row], pair, given[row], predicted, float(confidence)))
     return found

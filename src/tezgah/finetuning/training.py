@@ -1,6 +1,5 @@
 """The loop that trains a classifier, and keeps the weights of its best reading."""
 
-import copy
 import math
 import time
 from collections.abc import Callable
@@ -45,8 +44,8 @@ class Epoch(msgspec.Struct, frozen=True):
     """What an epoch came to; `loss` is the training's own, with dropout. Without held-out texts the rest is None."""
 
     epoch: int
-    loss: float
-    seconds: float
+    loss: float = 0.0
+    seconds: float = 0.0
     validation_loss: float | None = None
     accuracy: float | None = None
     macro_f1: float | None = None
@@ -76,40 +75,23 @@ def train(
     InputError where the loss is no number any more.
     """
     model.to(place.device)
-    batches = -(-len(learned.targets) // settings.batch_size)
-    steps = settings.epochs * batches
-    schedule = TrainTable(schedule="linear", warmup_steps=math.ceil(WARMUP * steps))
-    optimizer = GroupOptimizer(layer_groups(model, settings), torch.float32)
-    weights = _class_weights(learned.targets, len(model.config.labels), settings).to(place.device)
-    done, best = Trained(), None
+    stepper, done = Stepper(model, learned, settings, place), Trained()
+    best: dict[str, Tensor] | None = None
     try:
         with progress("finetuning", settings.epochs * len(learned.targets), "texts") as bar:
             for epoch in range(settings.epochs):
                 begun, total = time.monotonic(), 0.0
-                order = epoch_batches(learned.rows.lengths, settings.batch_size, settings.seed, epoch)
-                for number, chosen in enumerate(order, start=1):
-                    step = epoch * batches + number
-                    factor = learning_rate_factor(step, steps, schedule)
-                    for group in optimizer.param_groups:
-                        group["lr"] = group["peak_lr"] * factor
-                    torch.manual_seed(named_seed(settings.seed, "dropout", step))
-                    model.train()
-                    with place.precision():
-                        logits = scores(model, batch_of(learned.rows, chosen), place)
-                    loss = label_loss(logits, _on(place, learned.targets[chosen]), weights)
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-                    if not math.isfinite(value := float(loss.detach())):
-                        raise InputError(f"the loss is {value} at step {step:,}. Lower --lr.")
-                    optimizer.step()
-                    optimizer.zero_grad(set_to_none=True)
-                    total += value * len(chosen)
-                    bar.advance(len(chosen), _note(epoch, settings.epochs, value, done))
-                reading = _read(model, held_out, place, settings, epoch + 1, total / len(learned.targets), begun, done)
-                tell(reading)
-                if _is_best(done):
-                    best = copy.deepcopy({name: each.detach().cpu() for name, each in model.named_parameters()})
-                elif settings.patience and reading.epoch - done.best_epoch >= settings.patience:
+                for chosen in epoch_batches(learned.rows.lengths, settings.batch_size, settings.seed, epoch):
+                    loss = stepper.step(chosen)
+                    total += loss * len(chosen)
+                    bar.advance(len(chosen), _note(epoch, settings.epochs, loss, done))
+                reading = _read(model, held_out, settings, place, done)
+                if held_out is not None and done.best_epoch == reading.epoch:
+                    best = {name: each.detach().to("cpu", copy=True) for name, each in model.named_parameters()}
+                loss, seconds = total / len(learned.targets), time.monotonic() - begun
+                done.history.append(msgspec.structs.replace(reading, loss=loss, seconds=seconds))
+                tell(done.history[-1])
+                if settings.patience and reading.epoch - done.best_epoch >= settings.patience:
                     break
     except KeyboardInterrupt:
         if best is None:
@@ -121,6 +103,39 @@ def train(
                 parameter.copy_(best[name])
     model.eval()
     return done
+
+
+class Stepper:
+    """Takes steps of AdamW on batches; the rate rises linearly over a tenth of all steps and falls to 0."""
+
+    def __init__(self, model: Any, learned: Labelled, settings: FinetuneSettings, place: Place) -> None:
+        self.model, self.learned, self.settings, self.place = model, learned, settings, place
+        self.steps = settings.epochs * -(-len(learned.targets) // settings.batch_size)
+        self.schedule = TrainTable(schedule="linear", warmup_steps=math.ceil(WARMUP * self.steps))
+        self.optimizer = GroupOptimizer(layer_groups(model, settings), torch.float32)
+        self.weights = class_weights(learned.targets, len(model.config.labels), settings).to(place.device)
+        self.done = 0
+
+    def step(self, chosen: NDArray[np.int64]) -> float:
+        """Batch, loss, gradients, clip, update; returns the loss. Raises InputError where it is no number."""
+        self.done += 1
+        factor = learning_rate_factor(self.done, self.steps, self.schedule)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * factor
+        torch.manual_seed(named_seed(self.settings.seed, "dropout", self.done))
+        self.model.train()
+        with self.place.precision():
+            logits = scores(self.model, batch_of(self.learned.rows, chosen), self.place)
+        (targets,) = self.place.tensors(self.learned.targets[chosen])
+        loss = label_loss(logits, targets, self.weights)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise InputError(f"the loss is {value} at step {self.done:,}. Lower --lr.")
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return value
 
 
 @torch.no_grad()
@@ -184,7 +199,7 @@ def _depth(name: str, top: int) -> int:
     return 0 if name.startswith(("embedding", "positions", "token_types")) else top
 
 
-def _class_weights(targets: NDArray[np.int64], labels: int, settings: FinetuneSettings) -> Tensor:
+def class_weights(targets: NDArray[np.int64], labels: int, settings: FinetuneSettings) -> Tensor:
     """By the inverse of each class's count, the mean text having 1; where several labels may be, absent ÷ present."""
     if not settings.class_weights:
         return torch.ones(labels)
@@ -195,30 +210,19 @@ def _class_weights(targets: NDArray[np.int64], labels: int, settings: FinetuneSe
     return torch.from_numpy(len(targets) / (labels * counts)).float()
 
 
-def _read(
-    model: Any,
-    held_out: Labelled | None,
-    place: Place,
-    settings: FinetuneSettings,
-    epoch: int,
-    loss: float,
-    begun: float,
-    done: Trained,
-) -> Epoch:
-    """Measure the model on what is held out, and keep its scores where they are the best."""
+def _read(model: Any, held_out: Labelled | None, settings: FinetuneSettings, place: Place, done: Trained) -> Epoch:
+    """Measure the model on what is held out after an epoch, and note it and its scores where they are the best."""
+    epoch = len(done.history) + 1
     if held_out is None:
-        reading = Epoch(epoch, loss, time.monotonic() - begun)
         done.best_epoch = epoch
-    else:
-        logits = predict(model, held_out.rows, place, 2 * settings.batch_size)
-        validation_loss = float(label_loss(torch.from_numpy(logits), torch.from_numpy(held_out.targets)))
-        is_multi = held_out.targets.ndim == 2
-        measured = measure(probabilities_of(logits, is_multi), held_out.targets, model.config.labels)
-        seconds = time.monotonic() - begun
-        reading = Epoch(epoch, loss, seconds, validation_loss, measured.accuracy, measured.macro_f1)
-        if done.logits is None or _goodness(reading) > _goodness(done.history[done.best_epoch - 1]):
-            done.best_epoch, done.logits = epoch, logits
-    done.history.append(reading)
+        return Epoch(epoch)
+    logits = predict(model, held_out.rows, place, 2 * settings.batch_size)
+    loss = float(label_loss(torch.from_numpy(logits), torch.from_numpy(held_out.targets)))
+    probabilities = probabilities_of(logits, held_out.targets.ndim == 2)
+    measured = measure(probabilities, held_out.targets, model.config.labels)
+    reading = Epoch(epoch, validation_loss=loss, accuracy=measured.accuracy, macro_f1=measured.macro_f1)
+    if done.logits is None or _goodness(reading) > _goodness(done.history[done.best_epoch - 1]):
+        done.best_epoch, done.logits = epoch, logits
     return reading
 
 
@@ -228,16 +232,7 @@ def _goodness(reading: Epoch) -> tuple[float, float]:
     return reading.macro_f1, -reading.validation_loss
 
 
-def _is_best(done: Trained) -> bool:
-    """Whether the last epoch is the best of those with a reading."""
-    return done.logits is not None and done.best_epoch == len(done.history)
-
-
 def _note(epoch: int, epochs: int, loss: float, done: Trained) -> str:
     best = done.history[done.best_epoch - 1].macro_f1 if done.history and done.best_epoch else None
     told = "" if best is None else f", best macro-F1 {best:.3f}"
     return f"epoch {epoch + 1}/{epochs}, loss {loss:.3f}{told}"
-
-
-def _on(place: Place, targets: NDArray[np.int64]) -> Tensor:
-    return place.tensors(targets)[0]
