@@ -49,7 +49,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", params=["modernbert", "bert"])
 def folder(request: pytest.FixtureRequest, texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(request.param) / "run"
-    run(recipe(texts, model__shape=request.param), folder)
+    run(recipe(texts, model__shape=request.param, train__steps="200"), folder)
     return folder
 
 
