@@ -13,7 +13,7 @@ from tezgah.training.figures import BLUE, DASHES, INK, QUIET, STEP, TRAINING, VA
 
 MOST_NUMBERED = 20  # classes up to which every cell shows its count
 LONGEST_NAME = 24  # characters of a label beside an axis
-DEEPEST = 0.75  # of the colour of a cell; ink is read on it
+DEEPEST = 0.6  # of the colour of a cell; ink is read on it, light or dark
 
 
 def confusion_figure(measured: Measured) -> Figure:
