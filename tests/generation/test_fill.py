@@ -85,7 +85,7 @@ def test_one_mask_gives_what_the_pipeline_gives(folder: Path, opened: Any) -> No
     pipeline = transformers.pipeline("fill-mask", str(folder), device="cpu")
     for prompt in ("Bir gün bir [MASK], kapıdaki fareye güldü.", "[MASK] sever", "Kediler [MASK]"):
         expected = pipeline(prompt, top_k=7)
-        found = fill(*opened, prompt, n=7)
+        found = fill(opened[0], opened[1], prompt, n=7)
         assert [each.ids for each in found] == [((each["token"],),) for each in expected]
         assert [each.score for each in found] == pytest.approx([each["score"] for each in expected], rel=1e-4)
 
@@ -101,7 +101,7 @@ def test_from_left_to_right_is_the_plain_loop(opened: Any, theirs: Any) -> None:
         scores = logits(theirs, ids)[place]
         ids[place] = int(scores.argmax())
         total += float(scores[ids[place]])
-    (found,) = fill(*opened, "Bir gün [MASK:2] bir [MASK]", n=1, order="left")
+    (found,) = fill(opened[0], opened[1], "Bir gün [MASK:2] bir [MASK]", n=1, order="left")
     assert framed(tokenizer, "Bir gün", *found.ids[0], after, *found.ids[1]) == ids
     assert found.score == pytest.approx(math.exp(total / 3), rel=1e-4)
 
@@ -117,7 +117,7 @@ def test_the_other_orders_are_their_plain_loops(opened: Any, theirs: Any) -> Non
         best = logits(theirs, ids).max(-1)
         place = max((place for place in places if ids[place] == mask), key=lambda place: best.values[place])
         ids[place] = int(best.indices[place])
-    assert fill(*opened, prompt, n=1, order="certain")[0].ids[0] == tuple(ids[place] for place in places)
+    assert fill(opened[0], opened[1], prompt, n=1, order="certain")[0].ids[0] == tuple(ids[place] for place in places)
 
     ids, held = list(begin), dict.fromkeys(places, -math.inf)  # mask-predict, three rounds: 5, 3, 1 of 5 masked
     for count in (5, 3, 1):
@@ -127,37 +127,44 @@ def test_the_other_orders_are_their_plain_loops(opened: Any, theirs: Any) -> Non
         best = logits(theirs, ids).max(-1)
         for place in again:
             ids[place], held[place] = int(best.indices[place]), float(best.values[place])
-    assert fill(*opened, prompt, n=1, order="all", sweeps=3)[0].ids[0] == tuple(ids[place] for place in places)
+    assert fill(opened[0], opened[1], prompt, n=1, order="all", sweeps=3)[0].ids[0] == tuple(
+        ids[place] for place in places
+    )
 
     ids = list(begin)  # Gibbs, greedy: two sweeps
     for place in places * 2:
         ids[place] = mask
         ids[place] = int(logits(theirs, ids)[place].argmax())
-    assert fill(*opened, prompt, n=1, order="gibbs", sweeps=2)[0].ids[0] == tuple(ids[place] for place in places)
+    assert fill(opened[0], opened[1], prompt, n=1, order="gibbs", sweeps=2)[0].ids[0] == tuple(
+        ids[place] for place in places
+    )
 
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=1.5, top_k=30, top_p=0.95, seed=4)])
 def test_a_row_hangs_on_no_other(opened: Any, order: Order, sampling: Sampling) -> None:
-    together = fill_texts(*opened, PROMPTS, 3, order, sampling, 2)
+    together = fill_texts(opened[0], opened[1], PROMPTS, 3, order, sampling, 2)
     for prompt, candidates in zip(PROMPTS, together, strict=True):
-        (alone,) = fill_texts(*opened, [prompt], 3, order, sampling, 2)
+        (alone,) = fill_texts(opened[0], opened[1], [prompt], 3, order, sampling, 2)
         assert [each.ids for each in alone] == [each.ids for each in candidates]
         assert [each.score for each in alone] == pytest.approx([each.score for each in candidates], rel=1e-4)
 
 
 def test_a_sampled_candidate_hangs_on_its_number_alone(opened: Any) -> None:
-    warm = {"temperature": 2.0, "seed": 9}
-    few, many = fill(*opened, PROMPTS[2], n=2, **warm), fill(*opened, PROMPTS[2], n=6, **warm)
+    warm: dict[str, Any] = {"temperature": 2.0, "seed": 9}
+    few, many = fill(opened[0], opened[1], PROMPTS[2], n=2, **warm), fill(opened[0], opened[1], PROMPTS[2], n=6, **warm)
     assert [each.ids for each in few] == [each.ids for each in many[:2]]
     assert len({each.ids for each in many}) > 3
-    assert fill(*opened, PROMPTS[2], n=6, temperature=2.0, seed=10) != many
-    assert fill(*opened, PROMPTS[2], n=1, temperature=2.0, top_k=1)[0].ids == fill(*opened, PROMPTS[2], n=1)[0].ids
+    assert fill(opened[0], opened[1], PROMPTS[2], n=6, temperature=2.0, seed=10) != many
+    assert (
+        fill(opened[0], opened[1], PROMPTS[2], n=1, temperature=2.0, top_k=1)[0].ids
+        == fill(opened[0], opened[1], PROMPTS[2], n=1)[0].ids
+    )
 
 
 def test_an_open_length_is_the_one_of_the_highest_score(opened: Any) -> None:
-    tried = [fill(*opened, f"Bir [MASK:{length}] güldü.", n=1)[0] for length in range(1, 9)]
-    (found,) = fill(*opened, "Bir [MASK*] güldü.", n=1)
+    tried = [fill(opened[0], opened[1], f"Bir [MASK:{length}] güldü.", n=1)[0] for length in range(1, 9)]
+    (found,) = fill(opened[0], opened[1], "Bir [MASK*] güldü.", n=1)
     assert found.ids == max(tried, key=lambda each: each.score).ids
 
 
@@ -169,7 +176,7 @@ WORDS = st.text(st.sampled_from("abçğıİöşü \n\t.,'“🐈#[]_"), max_size
 def test_text_outside_the_masks_comes_back(opened: Any, parts: list[str]) -> None:
     prompt = "[MASK]".join(parts)
     masked = read_masked(prompt)
-    for found in fill(*opened, prompt, n=2):
+    for found in fill(opened[0], opened[1], prompt, n=2):
         assert len(found.fills) == len(masked.lengths)
         rebuilt = masked.texts[0] + "".join(f + t for f, t in zip(found.fills, masked.texts[1:], strict=True))
         assert found.text == rebuilt
@@ -185,12 +192,14 @@ def test_the_likelihood_masks_each_token_by_itself(opened: Any, theirs: Any) -> 
         masked = list(ids)
         masked[place] = json.loads(tokenizer.json)["model"]["vocab"]["[MASK]"]
         expected += float(logits(theirs, masked)[place, ids[place]])
-    found, other = likelihoods(*opened, [text, "Bir gün"])
+    found, other = likelihoods(opened[0], opened[1], [text, "Bir gün"])
     assert found.log_likelihood == pytest.approx(expected, rel=1e-4) and found.is_pseudo
     assert sum(score for _, score in found.words) == pytest.approx(found.log_likelihood)
     assert [word for word, _ in found.words] == ["Kediler", "fareleri", "sever", "."]
     assert found.perplexity == pytest.approx(math.exp(-expected / found.tokens), rel=1e-3)
-    assert other.log_likelihood == pytest.approx(likelihoods(*opened, ["Bir gün"])[0].log_likelihood, rel=1e-5)
+    assert other.log_likelihood == pytest.approx(
+        likelihoods(opened[0], opened[1], ["Bir gün"])[0].log_likelihood, rel=1e-5
+    )
 
 
 def test_of_a_causal_model_it_is_the_ordinary_one() -> None:
@@ -205,7 +214,7 @@ def test_of_a_causal_model_it_is_the_ordinary_one() -> None:
     with pytest.raises(InputError, match="the model sees 16 at once"):
         likelihoods(model, tokenizer, ["kedi! " * 20])
     with pytest.raises(InputError, match="a qwen3 goes on from a text; it fills no masks. Use `tezgah generate`"):
-        fill(model, tokenizer, "[MASK]")
+        fill(model, tokenizer, "[MASK]")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -219,7 +228,7 @@ def test_of_a_causal_model_it_is_the_ordinary_one() -> None:
 )
 def test_prompts_that_cannot_be_filled(opened: Any, prompt: str, told: str) -> None:
     with pytest.raises(InputError, match=told):
-        fill(*opened, prompt)
+        fill(opened[0], opened[1], prompt)
 
 
 def test_a_model_and_a_tokenizer_must_know_masks(opened: Any) -> None:
@@ -229,9 +238,9 @@ def test_a_model_and_a_tokenizer_must_know_masks(opened: Any) -> None:
     with pytest.raises(InputError, match="a bert looks both ways; it does not go on from a text. Use `tezgah fill`"):
         tezgah.generate(model, opened[1], "Bir")
     with pytest.raises(InputError, match="order is 'up'; give one of left, certain, all, gibbs"):
-        fill(*opened, "[MASK]", order="up")  # type: ignore[arg-type]
+        fill(opened[0], opened[1], "[MASK]", order="up")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="a text is empty"):
-        likelihoods(*opened, [""])
+        likelihoods(opened[0], opened[1], [""])
 
 
 def test_the_verbs_answer(folder: Path, capsys: Any) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import regex
+import regex  # type: ignore[import-untyped]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

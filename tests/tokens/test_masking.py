@@ -33,7 +33,7 @@ def texts(rows: int, time: int, seed: int = 0) -> np.ndarray:
 def is_within(counts: np.ndarray, expected: np.ndarray) -> bool:
     """Whether counts, one a sequence, stay within three standard errors of what is expected of each."""
     off = (counts - expected).astype(float)
-    return abs(off.sum()) < 3 * np.sqrt((off**2).sum())
+    return bool(abs(off.sum()) < 3 * np.sqrt((off**2).sum()))
 
 
 @pytest.mark.parametrize("unit", UNITS)

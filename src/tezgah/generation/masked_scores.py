@@ -42,7 +42,7 @@ def log_probabilities(
         scores = widened(F.linear(states, model.head_weight(), model.masked_head.bias)).log_softmax(-1)
         if scores.isnan().any():
             raise InputError("the model's scores are not numbers (NaN): its weights are damaged.")
-        for number, part in zip(batch, scores.cpu().split(counts), strict=True):
+        for number, part in zip(batch, torch.split(scores.cpu(), counts), strict=True):
             found[number] = part
     return found
 

@@ -27,7 +27,7 @@ class WordStarts(NamedTuple):
 
     def of(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Whether a word begins at each id of a text, (tokens,)."""
-        found = self.begins[ids]
+        found: NDArray[np.bool_] = self.begins[ids]
         found[1:] |= self.ends[ids[:-1]]
         found[:1] = True
         return found

@@ -162,7 +162,8 @@ def _geometric(draws: Chances, stop: float) -> NDArray[np.int64]:
     """How many trials until one succeeds that has the chance `stop`: 1, 2, …"""
     if stop >= 1:
         return np.ones(draws.shape, np.int64)
-    return 1 + np.floor(np.log1p(-draws) / np.log1p(-stop)).astype(np.int64)
+    trials: NDArray[np.int64] = 1 + np.floor(np.log1p(-draws) / np.log1p(-stop)).astype(np.int64)
+    return trials
 
 
 def _check(settings: MaskingSettings, special: Flags) -> None:
