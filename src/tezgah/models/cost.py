@@ -117,7 +117,7 @@ def training_memory(
 
 
 def training_bytes(
-    config: CausalConfig,
+    config: ModelConfig,
     sequences: int,
     muon: bool,
     low_precision: bool,
