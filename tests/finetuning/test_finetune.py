@@ -16,6 +16,7 @@ from tezgah import cli
 from tezgah.errors import InputError
 from tezgah.finetuning import training
 from tezgah.finetuning.batches import batch_of, epoch_batches, sorted_batches
+from tezgah.finetuning.metrics import measure
 from tezgah.finetuning.settings import FinetuneSettings
 from tezgah.models.checkpoint import load_model, read_config
 from tezgah.models.classifier import classifier_config, fresh_classifier, start_classifier
@@ -136,15 +137,15 @@ def test_longer_texts_are_counted_and_their_beginning_read(encoder: Path, tmp_pa
 def test_the_best_epoch_is_kept_and_patience_ends_training(
     encoder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured, told = training.measure, iter([0.2, 0.9, 0.5, 0.4, 0.3])
+    measured, told = measure, iter([0.2, 0.9, 0.5, 0.4, 0.3])
     weights: list[dict[str, torch.Tensor]] = []
     train = training.train
 
-    def at_each_epoch(model: Any, *given: Any) -> Any:
+    def at_each_epoch(model: Any, ours: Any, theirs: Any, settings: Any, place: Any, tell: Any) -> Any:
         def keep(epoch: training.Epoch) -> None:
             weights.append({name: each.detach().clone() for name, each in model.named_parameters()})
 
-        return train(model, *given[:4], keep)
+        return train(model, ours, theirs, settings, place, keep)
 
     monkeypatch.setattr("tezgah.finetuning.run.train", at_each_epoch)
     monkeypatch.setattr(
@@ -160,7 +161,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_training(
 def test_a_stop_keeps_the_best_so_far(
     encoder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batches = training.epoch_batches
+    batches = epoch_batches
 
     def stopped_in(epoch_of_stop: int) -> Any:
         def order(lengths: Any, batch_size: int, seed: int, epoch: int) -> Any:

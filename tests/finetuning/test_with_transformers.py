@@ -55,7 +55,7 @@ def test_their_pipeline_takes_a_folder_of_several_labels(tmp_path: Path) -> None
     listed = [row | {"label": [row["label"]] * (number % 4 > 0)} for number, row in enumerate(rows())]
     data = write_rows(tmp_path / "data.jsonl", listed)
     tezgah.finetune(causal_folder(tmp_path / "base", "gpt2"), data, tmp_path / "made", **QUICK)
-    pipe = transformers.pipeline("text-classification", str(tmp_path / "made"), top_k=None)
+    pipe: Any = transformers.pipeline("text-classification", str(tmp_path / "made"), top_k=None)
     model, tokenizer = tezgah.load(tmp_path / "made")
     assert tokenizer is not None
     for theirs, ours in zip(pipe(TEXTS), tezgah.classify(model, tokenizer, TEXTS), strict=True):
@@ -64,7 +64,7 @@ def test_their_pipeline_takes_a_folder_of_several_labels(tmp_path: Path) -> None
 
 def test_a_pooler_that_a_masked_model_carries_is_taken(tmp_path: Path) -> None:
     sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 40}
-    theirs = transformers.BertForPreTraining(transformers.BertConfig(**sizes, intermediate_size=16))
+    theirs: Any = transformers.BertForPreTraining(transformers.BertConfig(**sizes, intermediate_size=16))
     theirs.save_pretrained(tmp_path)
     model = start_classifier(tmp_path, ("a", "b"))
     assert torch.equal(model.pooler.weight, theirs.bert.pooler.dense.weight)

@@ -49,7 +49,7 @@ def classify(
         raise InputError(f"tezgah.classify: {len(texts):,} texts and {len(pairs):,} second texts. Give one for each.")
     if any(not text.strip() for text in texts):
         raise InputError("tezgah.classify: a text is empty. Give some words.")
-    place = place or choose_place(TrainTable(compile=False))
+    place = place or choose_place(TrainTable(compile=False, precision="fp32"))  # few texts: exact is fast enough
     model.to(place.device)
     logits = predict(model, framed(model, tokenizer, texts, pairs), place, BATCH)
     is_multi = model.config.multi_label
