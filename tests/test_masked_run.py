@@ -73,7 +73,9 @@ def test_the_model_learns_to_fill_masks(folder: Path) -> None:
 def test_transformers_fills_as_tezgah_does(folder: Path) -> None:
     from transformers import pipeline
 
+    model: Any
     model, tokenizer = tezgah.load(folder / "model")
+    assert tokenizer is not None
     text = "Bir gün 3 [MASK], kapıdaki kedi gibi güldü."
     ours = tezgah.fill(model, tokenizer, text, n=3)
     theirs = pipeline("fill-mask", str(folder / "model"))(text, top_k=3)

@@ -57,7 +57,8 @@ def new_model(vocab_size: int, seed: int = 1, **settings: Any) -> "CausalLM":
 
     if "from" in settings:
         raise InputError("tezgah.new_model: [model] from: open the folder with tezgah.load instead.")
-    return build_model(build_config(make_table("model", settings, "tezgah.new_model"), vocab_size), seed)
+    model: CausalLM = build_model(build_config(make_table("model", settings, "tezgah.new_model"), vocab_size), seed)
+    return model
 
 
 def load(

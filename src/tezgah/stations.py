@@ -145,7 +145,8 @@ def model_to_train(recipe: Recipe, run: Path, vocab_size: int) -> "LanguageModel
 
     settings = recipe.model
     if not settings.from_:
-        return build_model(build_config(settings, vocab_size), recipe.train.seed)
+        model: LanguageModel = build_model(build_config(settings, vocab_size), recipe.train.seed)
+        return model
     for folder in reversed(checkpoints(run)):
         with suppress(InputError):  # a damaged one is named where its weights are loaded
             return unfilled_model(folder)
@@ -301,11 +302,11 @@ def _callbacks(recipe: Recipe, tokenizer: "Tokenizer", held_out: Any, context_le
     documents = reading_documents(held_out, recipe.evaluate.reading_bytes)
     batch_size, new_tokens = recipe.evaluate.batch_size, recipe.train.sample_tokens
 
-    def reading(model: "LanguageModel", place: "Place") -> dict[str, Any]:
+    def reading(model: Any, place: "Place") -> dict[str, Any]:
         measured = evaluate_documents(model, held_out, batch_size, documents, autocast=place.autocast)
         return {"bits_per_byte": measured.bits_per_byte}
 
-    def samples(model: "LanguageModel", place: "Place") -> list[dict[str, str]]:
+    def samples(model: Any, place: "Place") -> list[dict[str, str]]:
         prompts = (recipe.train.sample_prompts or ("",)) if new_tokens else ()
         texts = [generate(model, tokenizer, prompt, new_tokens)[0] for prompt in prompts]
         return [{"prompt": prompt, "text": text} for prompt, text in zip(prompts, texts, strict=True)]

@@ -25,7 +25,9 @@ SETTINGS = msgspec.structs.replace(training.SETTINGS, precision="fp8")
 
 
 def small(width: int = 32) -> CausalLM:
-    return build_model(build_config(ModelSettings(n_layers=2, width=width, n_heads=2, context_length=16), 64), seed=1)
+    shape = ModelSettings(n_layers=2, width=width, n_heads=2, context_length=16)
+    model: CausalLM = build_model(build_config(shape, 64), seed=1)
+    return model
 
 
 @pytest.fixture

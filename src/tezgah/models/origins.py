@@ -203,6 +203,7 @@ HUGGING_FACE = tuple(
         ("qwen3", r"(model\.)?layers\.0\.self_attn\.q_norm\.weight", r"(model\.)?layers\.", None),
         ("llama", r"(model\.)?embed_tokens\.weight", r"(model\.)?layers\.", None),
         ("bert", r"(bert\.)?embeddings\.word_embeddings\.weight", r"(bert\.)?encoder\.layer\.", None),
+        ("modernbert", r"(model\.)?embeddings\.tok_embeddings\.weight", r"(model\.)?layers\.", None),
     )
 )
 

@@ -18,6 +18,7 @@ from torch.autograd.profiler import record_function
 from tezgah.console import Progress, progress, say, warn
 from tezgah.errors import Diverged, InputError
 from tezgah.files import write_json
+from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import save_model
 from tezgah.models.cost import flops_per_token
 from tezgah.models.language import LanguageModel
@@ -143,7 +144,7 @@ class Trainer:
 
     def _start_from_pairs(self) -> None:
         """First weights from the text itself, before anything looks at them; the first process counts for all."""
-        assert self.model.head is not None
+        assert isinstance(self.model, CausalLM) and self.model.head is not None
         tables = self.model.embedding, self.model.head
         for table in tables:
             table.to(self.place.device)
