@@ -160,6 +160,8 @@ OTHER |= {"model.shape": "gpt2", "model.size": "tiny", "model.tied": True, "trai
 OTHER |= {"train.schedule": "cosine", "train.device": "cpu", "train.precision": "fp32", "train.on_divergence": "skip"}
 OTHER |= {"train.trackers": ["wandb"], "train.sharding": "full", "train.start": "pairs", "corpus.temperature": 2.0}
 REDONE |= {"corpus.weights": ["train"], "corpus.temperature": ["train"]}
+OTHER |= {"model.objective": "mlm", "masking.unit": "span", "masking.span_length": 2.0}
+REDONE |= {"masking": [], "model.objective": ["tokenizer", "tokens", "train"]}  # masks matter where they are learned
 OTHER |= {"corpus.include": ["*.txt"], "corpus.keep_columns": ["x"], "corpus.split_key": "x", "corpus.text_column": "x"}
 
 

@@ -38,7 +38,7 @@ def test_the_first_process_says_that_it_compiles_and_later_ones_begin_at_once(tm
         later = fresh(tmp_path)
         seconds.append(processor_seconds() - began)
         assert (later.stdout, later.stderr) == (first.stdout, "")
-    assert min(seconds) < 1
+    assert min(seconds) < 3  # compiling takes ten times as long
 
 
 def processor_seconds() -> float:

@@ -64,11 +64,11 @@ def test_the_scale_is_part_of_a_checkpoint_and_a_resumed_training_takes_the_same
 
 
 def test_a_loss_that_is_no_number_is_not_the_scales_to_mend(tmp_path, monkeypatch):
-    monkeypatch.setattr(step.Stepper, "_gradients", lambda self, number: math.nan)
+    monkeypatch.setattr(step.Stepper, "_gradients", lambda self, number: (math.nan, 0.0))
     monkeypatch.setattr(step.Stepper, "_clip", lambda self: math.nan)
     with pytest.raises(Diverged, match="at step 1"):
         training.train(tmp_path / "loss", SETTINGS)
-    monkeypatch.setattr(step.Stepper, "_gradients", lambda self, number: 1.0)
+    monkeypatch.setattr(step.Stepper, "_gradients", lambda self, number: (1.0, 0.0))
     with pytest.raises(Diverged, match="at step 17: "):  # 2 ** 16, halved sixteen times
         training.train(tmp_path / "gradient", msgspec.structs.replace(SETTINGS, steps=40))
 
