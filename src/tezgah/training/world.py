@@ -1,5 +1,6 @@
 """One process or many: torch's own process group, started by torchrun or accelerate launch."""
 
+import gc
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -157,6 +158,7 @@ def lost_process(error: RuntimeError) -> InputError | None:
 
 def end() -> None:
     """End the process group."""
+    gc.collect()  # what of a training still holds the group goes before it, not when the interpreter ends
     dist.destroy_process_group()
 
 
