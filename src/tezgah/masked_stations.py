@@ -1,5 +1,6 @@
 """What the stages of a run do where its model learns to fill masks: sequences, readings, samples, evaluation."""
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,22 +16,17 @@ if TYPE_CHECKING:
     from tezgah.models.encoder import Encoder
     from tezgah.tokenizer.tokenizer import Tokenizer
     from tezgah.tokens.masked_sequences import FixedMasks
-    from tezgah.tokens.shards import TokenStream
     from tezgah.training.place import Place
     from tezgah.training.reader import Callbacks, Data
-
-NEIGHBOURS = "pairs of neighbours"
 
 
 def masked_data(data: "Data", tokenizer: "Tokenizer", recipe: Recipe) -> "Data":
     """The same sequences with masks: anew whenever one is trained on, always the same of the held-out ones."""
-    import dataclasses
-
     from tezgah.tokens.masked_sequences import MaskedSequences, masker_of
 
-    masker = masker_of(recipe.masking, tokenizer)
+    masked = MaskedSequences(data.train, masker_of(recipe.masking, tokenizer))
     held_out = fixed_masks(data.validation.stream, data.validation.context_length, tokenizer, recipe)
-    return dataclasses.replace(data, train=MaskedSequences(data.train, masker), validation=held_out)
+    return dataclasses.replace(data, train=masked, validation=held_out)
 
 
 def fixed_masks(stream: Any, context_length: int, tokenizer: "Tokenizer", recipe: Recipe) -> "FixedMasks":
@@ -41,19 +37,15 @@ def fixed_masks(stream: Any, context_length: int, tokenizer: "Tokenizer", recipe
     return FixedMasks(stream, context_length, masker, recipe.tokens.stride, recipe.tokens.keep_short)
 
 
-def masked_callbacks(
-    recipe: Recipe, tokenizer: "Tokenizer", held_out: "TokenStream", context_length: int, others: "Callbacks"
-) -> "Callbacks":
-    """What training does at a reading: the masked accuracy of some held-out sequences, and prompts filled."""
-    import dataclasses
-
+def masked_callbacks(recipe: Recipe, tokenizer: "Tokenizer", text: Any, others: "Callbacks") -> "Callbacks":
+    """What training does at a reading: the masked accuracy of some sequences of held-out `text`, and prompts filled."""
     import numpy as np
 
     from tezgah.evaluation.masked import evaluate_masked
     from tezgah.generation.fill import fill
 
-    text = fixed_masks(held_out, context_length, tokenizer, recipe)
-    read = max(1, min(len(text), len(text) * recipe.evaluate.reading_bytes // max(1, int(held_out.bytes.sum()))))
+    size_bytes = max(1, int(text.stream.bytes.sum()))
+    read = max(1, min(len(text), len(text) * recipe.evaluate.reading_bytes // size_bytes))
     spread = np.arange(read) * len(text) // read
 
     def reading(model: Any, place: "Place") -> dict[str, Any]:
@@ -73,7 +65,7 @@ def evaluate_filling(
     """The trained model on all held-out sequences, beside a filler by pairs of neighbours of the `learned` split."""
     from tezgah.evaluation.masked import evaluate_masked, neighbours_accuracy
     from tezgah.tokenizer.tokenizer import Tokenizer
-    from tezgah.tokens.neighbours import Neighbours
+    from tezgah.tokens.neighbours import NEIGHBOURS, Neighbours
     from tezgah.tokens.pairs import count_pairs
     from tezgah.tokens.shards import TokenStream
 

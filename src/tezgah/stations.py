@@ -11,6 +11,7 @@ import msgspec
 
 from tezgah.errors import InputError
 from tezgah.files import write_json
+from tezgah.generation.kinds import fills_masks
 from tezgah.masked_stations import evaluate_filling, masked_callbacks, masked_data
 from tezgah.recipe import Recipe
 from tezgah.stages import FORMATS, tokenizer_path
@@ -194,13 +195,12 @@ def train_on(
     context_length = model.config.context_length
     validation = Sequences(held_out, context_length, recipe.tokens.stride, recipe.tokens.keep_short)
     callbacks = _callbacks(recipe, tokenizer, held_out, context_length)
-    is_masked = learns_masks(model)
-    if is_masked:
-        callbacks = masked_callbacks(recipe, tokenizer, held_out, context_length, callbacks)
     with training_sequences(learned, context_length, tokenizer, recipe, run, fingerprint) as sequences:
         separately = recipe.tokens.documents == "separate"
         data = Data(sequences, validation, tokenizer.separator_id, reads_separately=separately)
-        data = masked_data(data, tokenizer, recipe) if is_masked else data
+        if fills_masks(model):
+            data = masked_data(data, tokenizer, recipe)
+            callbacks = masked_callbacks(recipe, tokenizer, data.validation, callbacks)
         settings = closed(recipe.train)
         result = train(model, data, settings, run, fingerprint, callbacks, is_profiled)
         count = result.steps * settings.batch_size
@@ -219,7 +219,7 @@ def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any
 
     place = evaluation_place(recipe)
     model = load_model(run / "model").to(place.device)
-    if learns_masks(model):
+    if fills_masks(model):
         filling = evaluate_filling(model, recipe, run, training_split(recipe), place.autocast)
         evaluation = {"format": FORMATS["evaluate"], "fingerprint": fingerprint, **filling}
         write_json(run / "evaluation.json", evaluation)
@@ -240,11 +240,6 @@ def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any
     }
     write_json(run / "evaluation.json", evaluation)
     return evaluation
-
-
-def learns_masks(model: "LanguageModel") -> bool:
-    """Whether a model fills masks, and does not go on from a text."""
-    return getattr(model, "masked_head", None) is not None
 
 
 def evaluation_place(recipe: Recipe) -> "Place":

@@ -11,6 +11,7 @@ from msgspec import Meta
 from tezgah.models.config import EncoderConfig, Head
 from tezgah.models.encoder import Encoder
 from tezgah.models.family import LARGEST, Epsilon, Family, Fields, Layers, Probability, Size, initialize_quiet
+from tezgah.models.labels import labels_of, numbered
 from tezgah.models.mapping import Entry, Joined, Plain
 from tezgah.models.rope import rope_fields, rope_of
 from tezgah.nn.config import Local, Rope, StackConfig
@@ -90,7 +91,6 @@ def config_of(fields: ModernBertFields, architecture: str, tensors: Sequence[str
         local=_local(fields),
         mlp_dropout=fields.mlp_dropout,
     )
-    names = fields.id2label or {"0": "LABEL_0", "1": "LABEL_1"}
     return EncoderConfig(
         family="modernbert",
         vocab_size=fields.vocab_size,
@@ -99,7 +99,7 @@ def config_of(fields: ModernBertFields, architecture: str, tensors: Sequence[str
         n_token_types=0,
         head=HEADS[architecture],
         tied=fields.tie_word_embeddings,
-        labels=tuple(names[key] for key in sorted(names, key=int)),
+        labels=labels_of(fields.id2label),
         embedding_dropout=fields.embedding_dropout,
         head_dropout=fields.classifier_dropout,
         learned_positions=False,
@@ -163,7 +163,7 @@ def fields_of(config: EncoderConfig) -> ModernBertFields:
         global_rope_theta=stack.rope.theta,
         local_rope_theta=local.rope.theta if local else None,
         tie_word_embeddings=config.tied,
-        id2label={str(number): label for number, label in enumerate(config.labels)},
+        id2label=numbered(config.labels),
     )
 
 

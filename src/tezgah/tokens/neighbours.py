@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from tezgah.tokens.pairs import Pairs
 
+NEIGHBOURS = "pairs of neighbours"  # what it goes by beside a model
 PRIOR = 1.0  # how many sightings what is known of all places counts for beside those of one neighbour
 
 Ids = NDArray[np.int64]

@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tezgah.tokens.neighbours import NEIGHBOURS
 from tezgah.training.metrics import column, last, seconds_below
 from tezgah.training.page import figure, number
 from tezgah.training.plots import COMPRESSORS, accuracy_panel, bits_panel
 from tezgah.training.record import Record
 
 MASKED = "Masked accuracy"
-NEIGHBOURS = "pairs of neighbours"
 
 
 def held_out(record: Record) -> tuple[str, str]:
