@@ -72,14 +72,14 @@ class SoftmaxSlope(nn.Module):
         loss = F.cross_entropy(scores, answers, ignore_index=IGNORED, reduction="sum", label_smoothing=self.smoothing)
         if self.z_loss:
             loss = loss + self.z_loss * (scores.logsumexp(-1) ** 2 * (answers != IGNORED)).sum()
-        counted = (answers != IGNORED)[:, None]
-        return Scored(loss, hits(scores.detach(), answers.clamp_min(0)[:, None], counted))
+        return Scored(loss, (scores.argmax(-1) == answers).sum())
 
 
 def hits(scores: Tensor, answers: Tensor, counted: Tensor) -> Tensor:
     """How many of the `counted` rows of `scores`, (rows, vocab), are highest at their answer; all others (rows, 1).
 
-    Of equal scores the first id is the highest, as argmax has it: in 16 bits they are not rare.
+    Of equal scores the first id is the highest, as argmax has it: in 16 bits they are not rare. Compiled it rides on
+    the passes of the softmax, which argmax would not; uncompiled argmax costs a fifth of these comparisons.
     """
     own = scores.gather(-1, answers)
     is_before = torch.arange(scores.shape[-1], device=scores.device) < answers  # (rows, vocab)
