@@ -99,3 +99,32 @@ def test_a_stopped_run_goes_on_to_the_same_bits(folder: Path, texts: Path, tmp_p
 def test_what_cannot_learn_masks_is_one_line(texts: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="objective"):
         recipe(texts, model__shape="gpt2")
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (
+            {"train__sample_prompts": '["Bir [MASK]", "Bir gün"]'},
+            r"\[train\] sample_prompts: 'Bir gün' has no \[MASK\]",
+        ),
+        ({"train__sample_prompts": '["[MASK:0]"]'}, r"\[train\] sample_prompts: \[MASK:0\]: a mask stands for one"),
+        ({"tokenizer__mask": "false"}, r'\[tokenizer\] mask = false: \[model\] objective = "mlm" needs a \[MASK\]'),
+    ],
+)
+def test_a_recipe_without_masks_is_refused_before_anything_is_made(
+    more: dict[str, str], told: str, texts: Path
+) -> None:
+    with pytest.raises(InputError, match=told):
+        recipe(texts, **more)
+
+
+def test_a_ready_tokenizer_needs_a_mask_and_prompts_fit_the_context(texts: Path, tmp_path: Path) -> None:
+    tezgah.Tokenizer.train([TEXT], 280).save(tmp_path / "maskless")
+    ready = {"tokenizer__path": str(tmp_path / "maskless")}
+    with pytest.raises(InputError, match=r"maskless: the tokenizer has no \[MASK\]"):
+        run(recipe(texts, **ready), tmp_path / "run")
+    assert not (tmp_path / "run" / "tokens").exists()
+    with pytest.raises(InputError, match=r"\[train\] sample_prompts: a text has 33 masks, the model sees 32 at once"):
+        run(recipe(texts, train__sample_prompts='["[MASK:33]"]'), tmp_path / "run")
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()

@@ -76,6 +76,9 @@ def recipes(draw: st.DrawFn) -> Any:
     elif shape := tables.get("model", {}).get("shape"):  # not every shape learns every objective
         tables["model"]["objective"] = next(each for each in SHAPES if shape in SHAPES[each])
     train = tables["train"]
+    if tables.get("model", {}).get("objective") == "mlm":  # prompts and the tokenizer then need a mask
+        train.pop("sample_prompts", None)
+        tables.get("tokenizer", {}).pop("mask", None)
     if budget.name == "steps" and train.get("batch_size") == "auto":
         del train["batch_size"]  # there is no telling it from steps
     if train.get("start") == "pairs":

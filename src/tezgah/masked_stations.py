@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tezgah.errors import InputError
 from tezgah.files import read_json
 from tezgah.recipe import Recipe
 
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
     from tezgah.tokens.masked_sequences import FixedMasks
     from tezgah.training.place import Place
     from tezgah.training.reader import Callbacks, Data
+
+
+def check_mask(tokenizer: "Tokenizer", path: Path) -> None:
+    """Raise InputError, naming the file, for a ready tokenizer without [MASK]."""
+    from tezgah.tokenizer.mask import mask_token
+
+    try:
+        mask_token(tokenizer)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def masked_data(data: "Data", tokenizer: "Tokenizer", recipe: Recipe) -> "Data":
@@ -42,8 +53,13 @@ def masked_callbacks(recipe: Recipe, tokenizer: "Tokenizer", text: Any, others: 
     import numpy as np
 
     from tezgah.evaluation.masked import evaluate_masked
-    from tezgah.generation.fill import fill
+    from tezgah.generation.fill import check_prompts, fill
 
+    prompts = recipe.train.sample_prompts if recipe.train.sample_tokens else ()
+    try:
+        check_prompts(tokenizer, prompts, text.context_length)
+    except InputError as error:
+        raise InputError(f"[train] sample_prompts: {error}") from None
     size_bytes = max(1, int(text.stream.bytes.sum()))
     read = max(1, min(len(text), len(text) * recipe.evaluate.reading_bytes // size_bytes))
     spread = np.arange(read) * len(text) // read
@@ -53,7 +69,6 @@ def masked_callbacks(recipe: Recipe, tokenizer: "Tokenizer", text: Any, others: 
         return {"masked_accuracy": measured.masked_accuracy}
 
     def samples(model: Any, place: "Place") -> list[dict[str, str]]:
-        prompts = recipe.train.sample_prompts if recipe.train.sample_tokens else ()
         return [{"prompt": prompt, "text": fill(model, tokenizer, prompt, n=1)[0].text} for prompt in prompts]
 
     return dataclasses.replace(others, reading=reading, samples=samples)

@@ -1,5 +1,6 @@
 """The verbs of a model that looks both ways, `tezgah fill`; and `tezgah likelihood`, of any model."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -39,11 +40,13 @@ def fill(operands: list[str], flags: FillFlags) -> Answer:
     from tezgah.generation.fill import fill_texts
     from tezgah.generation.kinds import check_masked
     from tezgah.generation.sampling import Sampling
+    from tezgah.masked_stations import check_mask
 
     path, *texts = operands
     sampling = Sampling(flags.temperature, flags.top_k, flags.top_p, flags.seed)
     model, tokenizer = _opened(path)
     check_masked(model, path)
+    check_mask(tokenizer, Path(path))
     found = fill_texts(model, tokenizer, texts, flags.n, flags.order, sampling, flags.sweeps)
     shown = ["\n".join(f"{each.score:.4f}  {each.text}" for each in candidates) for candidates in found]
     given = msgspec.structs.asdict(flags)
@@ -58,10 +61,14 @@ def fill(operands: list[str], flags: FillFlags) -> Answer:
 
 def likelihood(operands: list[str], flags: Plain) -> Answer:
     """Tell how likely a model holds texts."""
+    from tezgah.generation.kinds import fills_masks
     from tezgah.generation.likelihood import likelihoods
+    from tezgah.masked_stations import check_mask
 
     path, *texts = operands
     model, tokenizer = _opened(path)
+    if fills_masks(model):
+        check_mask(tokenizer, Path(path))
     found = likelihoods(model, tokenizer, texts)
     value = [
         {

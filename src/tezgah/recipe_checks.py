@@ -24,6 +24,8 @@ def check_together(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
         _check_pairs(values["model"], name)
     if values["tokens"].get("mode") == "stream":
         _check_stream(values, name)
+    if values["model"].get("objective") == "mlm":
+        _check_masks(values, name)
     if values["model"].get("from"):
         _check_start(values["model"], values["tokenizer"], name)
 
@@ -138,6 +140,24 @@ def _check_stream(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
             f'{name}: [corpus] keep_columns has "source": with [tokens] mode = "stream" the recipe\'s own sources are '
             'mixed, not those of a column. Leave it out, or set mode to "stored".'
         )
+
+
+def _check_masks(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
+    """Refuse what leaves a masked language model without masks: in its tokenizer, or in a prompt to be filled."""
+    tokenizer, prompts = values["tokenizer"], values["train"].get("sample_prompts", ())
+    if tokenizer.get("mask") is False and not tokenizer.get("path"):
+        raise InputError(
+            f'{name}: [tokenizer] mask = false: [model] objective = "mlm" needs a [MASK]. Leave mask out, or set it '
+            "to true."
+        )
+    if prompts:
+        from tezgah.generation.masked_text import read_masked  # loads tokenizers
+
+        for prompt in prompts:
+            try:
+                read_masked(prompt)
+            except InputError as error:
+                raise InputError(f"{name}: [train] sample_prompts: {error}") from None
 
 
 def _check_start(model: Mapping[str, Any], tokenizer: Mapping[str, Any], name: str) -> None:

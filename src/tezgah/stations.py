@@ -12,7 +12,7 @@ import msgspec
 from tezgah.errors import InputError
 from tezgah.files import write_json
 from tezgah.generation.kinds import fills_masks
-from tezgah.masked_stations import evaluate_filling, masked_callbacks, masked_data
+from tezgah.masked_stations import check_mask, evaluate_filling, masked_callbacks, masked_data
 from tezgah.recipe import Recipe
 from tezgah.stages import FORMATS, tokenizer_path
 from tezgah.starting import checkpoints, find_model
@@ -49,6 +49,8 @@ def make_tokenizer(recipe: Recipe, run: Path, folder: Path) -> None:
     settings, corpus = recipe.tokenizer, run / "corpus"
     if ready := tokenizer_path(recipe):
         tokenizer = Tokenizer.load(ready)
+        if recipe.model.objective == "mlm":
+            check_mask(tokenizer, ready)
         if settings.path and recipe.model.from_:
             _compare(tokenizer, recipe.model.from_)
     else:

@@ -229,6 +229,26 @@ def test_a_causal_model_reads_the_last_token_before_the_padding(tmp_path: Path) 
         assert not torch.allclose(padded, model(ids[:, :2]), atol=1e-3)
 
 
+def test_classify_counts_the_texts_it_cuts(classifier: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["classify", str(classifier), "gol maç", "oy " * 60, "yasa " * 60]) == 0
+    told = capsys.readouterr()
+    assert f"2 texts are longer than the context of {CONTEXT} tokens: the beginning is read." in told.err
+    assert len(told.out.splitlines()) == 4
+    assert cli.main(["fill", str(classifier), "[MASK]"]) == 2
+    assert "is a classifier of texts, and fills no masks. Use `tezgah classify`." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("labels", "message"), [("xxx", "every row has the label 'x'"), ("xxy", "a single example")])
+def test_labels_that_teach_nothing_are_one_line(
+    labels: str, message: str, encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_rows(tmp_path / "data.jsonl", [{"text": f"metin {n}", "label": each} for n, each in enumerate(labels)])
+    assert cli.main(["finetune", str(encoder), str(data), "-o", str(tmp_path / "made")]) == 2
+    (told,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("tezgah: "))
+    assert told.startswith(f"tezgah: {data}") and message in told
+    assert not (tmp_path / "made").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

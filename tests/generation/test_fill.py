@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tezgah.generation.likelihood import likelihoods
 from tezgah.generation.masked_text import MARK, read_masked
 from tezgah.generation.orders import Order
 from tezgah.generation.sampling import Sampling
+from tezgah.models.checkpoint import save_model
 from tezgah.tokenizer.mask import frame, special_ids
 from tezgah.tokenizer.tokenizer import Tokenizer
 
@@ -261,3 +263,35 @@ def test_the_verbs_answer(folder: Path, capsys: Any) -> None:
         f"{folder}: a bert looks both ways; it does not go on from a text. Use `tezgah fill`."
         in capsys.readouterr().err
     )
+
+
+def refused(words: list[str], capsys: Any) -> str:
+    """The one line that a command is refused with."""
+    assert main(words) == 2
+    (told,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("tezgah: "))
+    return str(told)
+
+
+def test_too_long_texts_are_counted_and_none_is_cut(folder: Path, capsys: Any) -> None:
+    long = "kedi " * 60
+    told = refused(["fill", str(folder), f"{long} [MASK]", "Bir [MASK]", f"{long} [MASK]"], capsys)
+    assert "2 of 3 texts are too long: the first of them has " in told and "sees 40 at once, and none is cut." in told
+    assert "a text has 60 masks, the model sees 40" in refused(["fill", str(folder), "[MASK:60]"], capsys)
+    told = refused(["likelihood", str(folder), "Bir kedi", long], capsys)
+    assert "1 of 2 texts are too long: the first of them has " in told and "and none is cut. Give a shorter" in told
+
+
+def test_the_wrong_verb_or_folder_names_the_right_one(folder: Path, tmp_path: Path, capsys: Any) -> None:
+    assert "'Bir kedi' has no [MASK]. Put [MASK]" in refused(["fill", str(folder), "Bir kedi"], capsys)
+    tokenizer = Tokenizer.train(TEXTS, 280)
+    save_model(
+        tezgah.new_model(tokenizer.vocab_size, n_layers=1, width=16, n_heads=1, context_length=16), tmp_path / "causal"
+    )
+    tokenizer.save(tmp_path / "causal")
+    told = refused(["fill", str(tmp_path / "causal"), "[MASK]"], capsys)
+    assert told.endswith("causal: a qwen3 goes on from a text; it fills no masks. Use `tezgah generate`.")
+    maskless = tmp_path / "maskless"
+    shutil.copytree(folder, maskless)
+    tokenizer.save(maskless)
+    for words in (["fill", str(maskless), "[MASK]"], ["likelihood", str(maskless), "Bir"]):
+        assert f"{maskless}: the tokenizer has no [MASK]. Train one with" in refused(words, capsys)

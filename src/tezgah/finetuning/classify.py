@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from tezgah.console import warn
 from tezgah.errors import InputError
 from tezgah.finetuning.metrics import THRESHOLD, probabilities_of
 from tezgah.finetuning.training import predict
@@ -51,7 +52,9 @@ def classify(
         raise InputError("tezgah.classify: a text is empty. Give some words.")
     place = place or choose_place(TrainTable(compile=False, precision="fp32"))  # few texts: exact is fast enough
     model.to(place.device)
-    logits = predict(model, framed(model, tokenizer, texts, pairs), place, BATCH)
+    rows = framed(model, tokenizer, texts, pairs)
+    warn_of_cut(int(rows.is_cut.sum()), model.config.context_length)
+    logits = predict(model, rows, place, BATCH)
     is_multi = model.config.multi_label
     found = []
     for text, row in zip(texts, probabilities_of(logits, is_multi), strict=True):
@@ -60,6 +63,13 @@ def classify(
         probabilities = {names[place]: float(row[place]) for place in order}
         found.append(Classified(text, [names[place] for place in chosen], probabilities))
     return found
+
+
+def warn_of_cut(texts: int, context_length: int) -> None:
+    """Say how many texts are longer than the context, and what becomes of them; nothing where none is."""
+    if texts:
+        are = "text is" if texts == 1 else "texts are"
+        warn(f"{texts:,} {are} longer than the context of {context_length:,} tokens: the beginning is read.")
 
 
 def framed(model: Any, tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Framed:

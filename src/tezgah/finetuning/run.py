@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tezgah.console import say, warn
 from tezgah.errors import InputError
 from tezgah.files import atomic_folder, read_json, write_json
-from tezgah.finetuning.classify import framed
+from tezgah.finetuning.classify import framed, warn_of_cut
 from tezgah.finetuning.data import UNEVEN, Examples, check_examples, check_known, read_examples, say_counts, targets_of
 from tezgah.finetuning.metrics import decided, measure, probabilities_of, worst_mistakes
 from tezgah.finetuning.record import FinetuneRecord, Mistake
@@ -175,9 +175,7 @@ def _train(task: Task, learned: Examples, held_out: Examples | None) -> tuple[An
     ours = task.labelled(model, learned)
     theirs = None if held_out is None else task.labelled(model, held_out)
     cut = int(ours.rows.is_cut.sum()) + (0 if theirs is None else int(theirs.rows.is_cut.sum()))
-    if cut:
-        longest = model.config.context_length
-        warn(f"{cut:,} texts are longer than the context of {longest:,} tokens: their beginning is read.")
+    warn_of_cut(cut, model.config.context_length)
     return model, train(model, ours, theirs, task.settings, task.place, _say_epoch), cut
 
 

@@ -13,6 +13,7 @@ from tezgah.generation.masked_scores import SCORES_AT_ONCE
 from tezgah.generation.masked_text import Codec, MaskedText, read_masked
 from tezgah.generation.orders import Filler, Order, Row
 from tezgah.generation.sampling import GREEDY, Sampling
+from tezgah.generation.too_long import told_share
 from tezgah.nn.modes import evaluating
 from tezgah.tokenizer.mask import special_ids
 
@@ -81,8 +82,9 @@ def fill_texts(
     special = torch.from_numpy(special_ids(tokenizer))[: len(banned)]
     banned[: len(special)] = special
     filler = Filler(model, codec.mask.id, codec.mask.id, banned, order, sweeps, sampling)
+    prompts = [_Prompt(read_masked(text), codec, model.config.context_length) for text in texts]
+    _check_room(prompts, model.config.context_length)
     with evaluating(model):
-        prompts = [_Prompt(read_masked(text), codec, model.config.context_length) for text in texts]
         _find_lengths(prompts, filler)
         return _filled(prompts, filler, n)
 
@@ -95,12 +97,8 @@ class _Prompt:
         self.pieces = codec.pieces(masked)
         self.lengths = [length or 1 for length in masked.lengths]
         ids, places = codec.joined(self.pieces, self.lengths)
-        self.room = context_length - len(ids)
-        if self.room < 0:
-            masks = f"{len(places):,} masks" if len(places) > context_length else f"{len(ids):,} tokens"
-            raise InputError(
-                f"a text has {masks}, the model sees {context_length:,} at once. Give a shorter one, or fewer masks."
-            )
+        self.tokens, self.masks = len(ids), len(places)
+        self.room = context_length - self.tokens  # below 0 where they do not fit
 
     def row(self) -> Row:
         """The text as a model reads it."""
@@ -112,6 +110,25 @@ class _Prompt:
         blanks = [[next(chosen) for _ in range(length)] for length in self.lengths]
         text, fills = self.codec.filled(self.masked, blanks)
         return Filled(text, fills, tuple(map(tuple, blanks)), math.exp(row.score))
+
+
+def check_prompts(tokenizer: "Tokenizer", texts: Sequence[str], context_length: int) -> None:
+    """Raise InputError where `fill_texts` would, for a model that sees `context_length` tokens at once."""
+    codec = Codec(tokenizer)
+    _check_room([_Prompt(read_masked(text), codec, context_length) for text in texts], context_length)
+
+
+def _check_room(prompts: Sequence[_Prompt], context_length: int) -> None:
+    """Refuse texts that are longer than the context: a text is not cut, it comes back whole."""
+    long = [prompt for prompt in prompts if prompt.room < 0]
+    if not long:
+        return
+    first = long[0]
+    size = f"{first.masks:,} masks" if first.masks > context_length else f"{first.tokens:,} tokens"
+    raise InputError(
+        f"{told_share(len(long), len(prompts))} {size}, the model sees {context_length:,} at once, and none is cut. "
+        "Give a shorter one, or fewer masks."
+    )
 
 
 def _find_lengths(prompts: Sequence[_Prompt], filler: Filler) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tezgah.errors import InputError
 from tezgah.generation.kinds import check_masked, fills_masks
 from tezgah.generation.masked_scores import SCORES_AT_ONCE, log_probabilities
+from tezgah.generation.too_long import told_share
 from tezgah.nn.modes import evaluating
 from tezgah.nn.precision import widened
 from tezgah.tokenizer.mask import frame, mask_token
@@ -55,8 +56,11 @@ def likelihoods(model: Any, tokenizer: "Tokenizer", texts: Sequence[str]) -> lis
     for row in rows:
         if not len(row):
             raise InputError("a text is empty: it has no likelihood. Give a text with a character or more.")
-        if len(row) > longest:
-            raise InputError(f"a text has {len(row):,} tokens, the model sees {longest:,} at once. Give a shorter one.")
+    if long := [len(row) for row in rows if len(row) > longest]:
+        raise InputError(
+            f"{told_share(len(long), len(rows))} {long[0]:,} tokens, the model sees {longest:,} at once, and none is "
+            "cut. Give a shorter one."
+        )
     with evaluating(model):
         if is_pseudo:
             mask_id = mask_token(tokenizer).id
