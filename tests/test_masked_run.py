@@ -68,6 +68,8 @@ def test_the_model_learns_to_fill_masks(folder: Path) -> None:
     assert set(evaluation["baselines"]) == {"pairs of neighbours"}
     assert "[MASK]" not in last["samples"][0]["text"]
     report = (folder / "report.html").read_text()
+    assert first["samples"][0]["prompt"] == last["samples"][0]["prompt"]
+    assert "before training</th><th>after 200 steps" in report and last["samples"][0]["text"] in report
     assert "Masked accuracy" in report and "Bits per byte" not in report
 
 

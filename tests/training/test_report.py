@@ -107,6 +107,23 @@ def test_the_prompt_stands_out_whether_or_not_the_text_repeats_it(run):
     assert "<pre><b>Every</b> effort</pre><pre><b>Every</b> day</pre>" in source
 
 
+def test_filled_prompts_stand_in_a_table_before_and_after(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    before = [{"prompt": "Bir [MASK].", "text": "Bir <bu>."}, {"prompt": "[MASK] sever", "text": "ve sever"}]
+    after = [{"prompt": "Bir [MASK].", "text": "Bir kedi."}, {"prompt": "[MASK] sever", "text": "Kediler sever"}]
+    for line in lines:
+        line.pop("samples", None)
+    lines[0] |= {"masked_accuracy": 0.01, "samples": before}
+    lines[-1] |= {"masked_accuracy": 0.4, "samples": after}
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_report(run)
+    source = (run / "report.html").read_text()
+    assert f"<th>prompt</th><th>before training</th><th>after {lines[-1]['step']:,} steps</th>" in source
+    assert "<tr><td>Bir [MASK].</td><td>Bir &lt;bu&gt;.</td><td>Bir kedi.</td></tr>" in source
+    assert "<tr><td>[MASK] sever</td><td>ve sever</td><td>Kediler sever</td></tr>" in source
+    assert "<pre>Kediler sever</pre>" in source
+
+
 @pytest.mark.parametrize(
     ("absent", "says"),
     [

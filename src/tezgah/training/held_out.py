@@ -16,18 +16,19 @@ MASKED = "Masked accuracy"
 
 def held_out(record: Record) -> tuple[str, str]:
     """The section's title and body."""
-    return (MASKED, _masked(record)) if _is_masked(record) else ("Bits per byte", _bits(record))
+    return (MASKED, _masked(record)) if is_masked(record) else ("Bits per byte", _bits(record))
 
 
 def headline(record: Record) -> tuple[str, str]:
     """The one figure to remember of a run, and its name."""
     evaluation = record.evaluation
-    field = "masked_accuracy" if _is_masked(record) else "bits_per_byte"
+    field = "masked_accuracy" if is_masked(record) else "bits_per_byte"
     value = getattr(evaluation, field) if evaluation else last(record.rows, field)
-    return (MASKED, _percent(value)) if _is_masked(record) else ("Bits per byte", number(value))
+    return (MASKED, _percent(value)) if is_masked(record) else ("Bits per byte", number(value))
 
 
-def _is_masked(record: Record) -> bool:
+def is_masked(record: Record) -> bool:
+    """Whether the run's model fills masks."""
     return last(record.rows, "masked_accuracy") is not None
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from tezgah.files import write_bytes, write_text
 from tezgah.models.cost import count_parameters
 from tezgah.training.curves import run_figure
-from tezgah.training.figures import picture, short_number
-from tezgah.training.held_out import headline, held_out
+from tezgah.training.figures import picture
+from tezgah.training.held_out import headline, held_out, is_masked
 from tezgah.training.markdown import escape, to_html
 from tezgah.training.metrics import LONGEST_LINE, Row, column, last
 from tezgah.training.page import figure, number, page, switch
@@ -27,6 +27,7 @@ from tezgah.training.plots import (
     time_unit,
 )
 from tezgah.training.record import Record, model_config, read_record
+from tezgah.training.samples import samples
 from tezgah.training.sources_table import sources_table
 
 
@@ -56,7 +57,7 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
         yield "Loss and perplexity", _losses(record.rows)
         yield "Training", _training(record)
         yield "Sources", sources_table(record)
-        yield "Samples", _samples(record.rows)
+        yield "Samples", samples(record.rows, is_masked(record))
     yield "Corpus", to_html(record.card.removeprefix("# Corpus card"), top=2)
     yield "Tokenizer", _tokenizer(record.measures)
     yield "Recipe", f"<pre>{escape(record.recipe_text)}</pre>" if record.recipe_text else ""
@@ -130,24 +131,6 @@ def _training(record: Record) -> str:
         figure("throughput", "Throughput", throughput_panel(rows)),
     )
     return f'<div class="figures">{"".join(figures)}</div>'
-
-
-def _samples(rows: Sequence[Row]) -> str:
-    """What the model wrote at each reading, the newest opened; the prompt stands out."""
-    unit, seconds = time_unit(rows[-1].seconds)
-    sampled = [row for row in rows if row.samples]
-    parts: list[str] = []
-    for row in sampled:
-        opened = " open" if row is sampled[-1] else ""
-        loss = f", validation loss {row.validation_loss:.3f}" if row.validation_loss is not None else ""
-        when = f"{row.seconds / seconds:.1f} {unit}, {short_number(row.tokens)} tokens{loss}"
-        texts = "".join(
-            f"<pre><b>{escape(sample.prompt)}</b>{escape(sample.text.removeprefix(sample.prompt))}</pre>"
-            for sample in row.samples
-        )
-        summary = f'Step {row.step:,}<span class="caption">{when}</span>'
-        parts.append(f"<details{opened}><summary>{summary}</summary>{texts}</details>")
-    return "\n".join(parts)
 
 
 def _log(lines: Sequence[dict[str, Any]]) -> str:
