@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tezgah.training.metrics import Row
 from tezgah.training.place import Place
-from tezgah.training.view import SPARKS, WIDTH, Course, View, sparkline
+from tezgah.training.view import SPARKS, WIDTH, Course, View, progress_in_epochs, sparkline
 
 PLACE = Place(torch.device("cpu"), None, threads=1, compiled=False)
 
@@ -44,3 +44,14 @@ def test_a_long_course_stays_short_and_keeps_its_shape():
     assert course.means == sorted(course.means, reverse=True)
     course.add(float("nan"))
     assert len(course.part) < course.stretch
+
+
+@given(st.integers(1, 60), st.integers(1, 7), st.integers(1, 40))
+def test_epochs_and_batches_are_those_that_counting_gives(steps, batch_size, in_epoch):
+    batches = -(-in_epoch // batch_size)
+    epochs = -(-steps * batch_size // in_epoch)
+    for step in range(1, steps + 1):
+        last = step * batch_size - 1  # the number of the step's last sequence
+        seen = sum(place // in_epoch == last // in_epoch for place in range(last + 1))
+        told = progress_in_epochs(step, steps, batch_size, in_epoch)
+        assert told == f"epoch {last // in_epoch + 1}/{epochs}, batch {-(-seen // batch_size)}/{batches}"

@@ -44,7 +44,7 @@ from tezgah.training.signals import StopWish, stop_wish
 from tezgah.training.space import with_space
 from tezgah.training.step import Stepper, why_left_out
 from tezgah.training.trackers import Trackers
-from tezgah.training.view import View, headline
+from tezgah.training.view import View, opening, told_epoch
 from tezgah.training.world import World, begin, end, join_world, lost_process
 
 
@@ -172,7 +172,7 @@ class Trainer:
         steps = max(step, self.plan.steps)  # a smaller budget than was reached takes no step back
         rate = matrix_rate(self.place) if self.world.is_first and step < steps else 1.0
         if self.world.is_first:
-            say(headline(step, steps, self.stepper.batch_tokens, self.world.size, self.place, rate))
+            say(opening(step, steps, self.stepper.batch_tokens, self.world.size, self.place, rate))
         rows = read_metrics(self.run) if journal else []
         self.stepper.learn_of(rows)
         best = Best(self.run, self.fingerprint, rows) if journal else None
@@ -243,6 +243,7 @@ class Trainer:
         share = row["tokens_per_second"] * flops_per_token(self.model.config) / rate / self.world.size
         loss = "step left out" if "skipped" in row else f"loss {row['loss']:.3f}"
         note = f"{loss}, {row['tokens_per_second']:,.0f} tokens/s, {share:.0%} of the matrix rate"
+        note = told_epoch(self.data.train, row["step"], self.plan.steps, self.settings.batch_size) + note
         bar.advance(1, note, self.view.lines(row))
 
     def step(self, step: int, steps: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from tezgah.tokens.sequences import TrainingSequences
 from tezgah.training.metrics import Row
 from tezgah.training.place import Place
 
@@ -19,7 +20,7 @@ RUNNING = 100  # steps that the running accuracy is the mean of
 SAMPLE = 200  # characters of a sample; the terminal cuts what does not fit
 
 
-def headline(step: int, steps: int, batch_tokens: int, processes: int, place: Place, rate: float) -> str:
+def opening(step: int, steps: int, batch_tokens: int, processes: int, place: Place, rate: float) -> str:
     """What stands above the bar: how far, how much at a time, where; `rate` is the matrix rate in FLOP/s."""
     how = f"{place.device.type}, {place.environment()['precision']}, "
     how += "compiled" if place.compiled else "uncompiled"
@@ -28,6 +29,25 @@ def headline(step: int, steps: int, batch_tokens: int, processes: int, place: Pl
         f"training: {at}, {batch_tokens:,} tokens each, on {how}, "
         f"{processes} process{'es' if processes > 1 else ''}; matrix rate {rate / 1e9:,.0f} GFLOP/s"
     )
+
+
+def progress_in_epochs(step: int, steps: int, batch_size: int, in_epoch: int) -> str:
+    """In which epoch a step ends, and which of its batches that is; an epoch has `in_epoch` sequences.
+
+    >>> progress_in_epochs(5, 8, batch_size=4, in_epoch=10)  # sequences 17 to 20, the last of the second epoch
+    'epoch 2/4, batch 3/3'
+    """
+    epoch = (step * batch_size - 1) // in_epoch  # from 0
+    batch, batches = (-(-count // batch_size) for count in (step * batch_size - epoch * in_epoch, in_epoch))
+    return f"epoch {epoch + 1:,}/{-(-steps * batch_size // in_epoch):,}, batch {batch:,}/{batches:,}"
+
+
+def told_epoch(sequences: TrainingSequences, step: int, steps: int, batch_size: int) -> str:
+    """The beginning of a step's line: its epoch and batch, where an epoch is so many sequences, each of them once."""
+    in_epoch = sequences.in_epoch  # None of a stream until it has been read
+    if not in_epoch or sequences.epochs(in_epoch) != 1:  # several sources have epochs of their own
+        return ""
+    return f"{progress_in_epochs(step, steps, batch_size, in_epoch)}, "
 
 
 def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
