@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,34 @@ def test_a_foreign_model_learns_from_own_text(texts: Path, foreign: Path, tmp_pa
     assert f"{sum(parameter.numel() for parameter in model.parameters()):,}" in report
 
 
+@pytest.mark.parametrize("name", ["bert, masked", "modernbert, masked"])
+def test_an_encoder_goes_on_filling_masks(name: str, texts: Path, tmp_path: Path) -> None:
+    filled = tezgah.Tokenizer.train(map(text, range(80)), vocab_size=300, mask=True)
+    start, masked = write_foreign(name, tmp_path / "foreign", filled), {"objective": "mlm", "context_length": 16}
+    still = recipe(texts, start, steps=1, model=masked, train=STILL)
+    go(tmp_path / "still", still)
+    ids = torch.from_numpy(filled.encode("Bir gün 3 kedi")).long()[None, :16]
+    before, after = (
+        transformers.AutoModelForMaskedLM.from_pretrained(folder).eval()
+        for folder in (start, tmp_path / "still" / "model")
+    )
+    assert after.config.max_position_embeddings == 16
+    with torch.no_grad():
+        torch.testing.assert_close(after(ids).logits, before(ids).logits, rtol=1e-5, atol=1e-5)
+    written = make_recipe(tomllib.loads((tmp_path / "still" / "recipe.toml").read_text()))
+    assert written.model == make_recipe(still).model
+    go(tmp_path / "run", recipe(texts, start, steps=12, model=masked, train={"learning_rate": 0.01}))
+    told = rows(tmp_path / "run")
+    assert told[12]["validation_loss"] < told[0]["validation_loss"] - 0.3
+    assert told[0]["validation_loss"] == rows(tmp_path / "still")[0]["validation_loss"]
+    longer = recipe(texts, start, steps=14, model=masked, train={"learning_rate": 0.01})
+    go(tmp_path / "run", longer)  # from a checkpoint
+    assert rows(tmp_path / "run")[-1]["step"] == 14
+    tezgah.Tokenizer.train(map(text, range(80)), vocab_size=300).save(start)
+    with pytest.raises(InputError, match=r"foreign: the tokenizer has no \[MASK\]"):
+        go(tmp_path / "maskless", recipe(texts, start, model=masked))
+
+
 def test_a_run_goes_on_in_another_run(texts: Path, foreign: Path, tmp_path: Path) -> None:
     go(tmp_path / "first", recipe(texts, foreign, steps=6))
     go(tmp_path / "second", recipe(texts, tmp_path / "first", steps=1, train=STILL))
@@ -247,13 +276,25 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_made(
     texts: Path, foreign: Path, tokenizer: tezgah.Tokenizer, tmp_path: Path
 ) -> None:
     bert = write_foreign("bert, masked", tmp_path / "bert", tokenizer)
+    headless = write_foreign("modernbert", tmp_path / "headless", tokenizer)
+    masked: dict[str, Any] = {"objective": "mlm"}
     bare = write_foreign("gpt2", tmp_path / "bare", None)
     (tmp_path / "empty").mkdir()
     pickled, torn = (shutil.copytree(foreign, tmp_path / name) for name in ("pickled", "torn"))
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
     (torn / "model.safetensors").write_bytes((foreign / "model.safetensors").read_bytes()[:-8])
     cases = [
-        (bert, {}, r"\[model\] from: .*bert: a bert looks both ways, and is not trained here yet. Name a folder with"),
+        (
+            bert,
+            {},
+            r"\[model\] from: .*bert: a bert looks both ways, and learns to fill masks. Set \[model\] objective",
+        ),
+        (
+            foreign,
+            masked,
+            r'\[model\] objective = "mlm": the gpt2 in .*foreign goes on from a text. Leave objective out',
+        ),
+        (headless, masked, r"\[model\] from: .*headless: has no masked-LM head. Name a folder saved from"),
         (bare, {}, r"bare: no tokenizer there. Set \[tokenizer\] path to a tokenizer.json"),
         (pickled, {}, "pytorch_model.bin: a pickle, which can run any code, is not opened"),
         (torn, {}, "model.safetensors: damaged"),

@@ -106,6 +106,8 @@ def recipe_tables(recipe: Recipe) -> dict[str, dict[str, Any]]:
     tables = msgspec.json.decode(msgspec.json.encode(recipe))  # tuples become lists, as TOML and JSON read them
     if recipe.model.from_:
         tables["model"] = {name: tables["model"][name] for name in BESIDE_FROM}
+        if recipe.model.objective == "causal":
+            del tables["model"]["objective"]  # the usual one
         if not recipe.tokenizer.path:
             tables["tokenizer"] = {"path": ""}
     return {table: {name: v for name, v in fields.items() if v is not None} for table, fields in tables.items()}

@@ -11,7 +11,7 @@ from tezgah.models.sizing import AUTO, SHAPING, is_chosen
 
 BUDGETS = ("steps", "tokens", "epochs", "minutes", "flops")
 SHARES = ("weights", "temperature")  # of [corpus]; one of them, or none
-BESIDE_FROM = ("from", "context_length")  # of [model]; all else comes from the folder
+BESIDE_FROM = ("from", "objective", "context_length")  # of [model]; all else comes from the folder
 
 
 def check_together(values: Mapping[str, Mapping[str, Any]], name: str) -> None:

@@ -132,7 +132,7 @@ def choose(recipe: Recipe, run: Path) -> dict[str, Any]:
 
     model, vocab_size, tokens, start = recipe.model, Tokenizer.load(run / "tokenizer").vocab_size, None, None
     if model.from_:
-        start = start_config(find_model(Path(model.from_)), model.context_length)
+        start = start_config(find_model(Path(model.from_)), model.objective, model.context_length)
         start = dataclasses.replace(start, vocab_size=max(start.vocab_size, vocab_size))
     if recipe.tokens.mode == "stored":
         length = start.context_length if start else model.context_length or 1
@@ -152,10 +152,10 @@ def model_to_train(recipe: Recipe, run: Path, vocab_size: int) -> "LanguageModel
         return model
     for folder in reversed(checkpoints(run)):
         with suppress(InputError):  # a damaged one is named where its weights are loaded
-            return unfilled_model(folder)
+            return unfilled_model(folder, settings.objective)  # type: ignore[no-any-return]
     folder = find_model(Path(settings.from_))
     say(f"model: starts from the weights in {folder}")
-    return start_model(folder, vocab_size, settings.context_length)
+    return start_model(folder, vocab_size, settings.objective, settings.context_length)  # type: ignore[no-any-return]
 
 
 def check_start(recipe: Recipe, run: Path) -> None:
@@ -171,7 +171,7 @@ def check_start(recipe: Recipe, run: Path) -> None:
             f"[model] from: {folder} lies in the run folder itself, which moves it out of the way. "
             "Name another folder with --run."
         )
-    start_config(folder, recipe.model.context_length)
+    start_config(folder, recipe.model.objective, recipe.model.context_length)
     WeightFiles(folder)  # there, and whole as far as their headers say
 
 

@@ -2,27 +2,24 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from tezgah.errors import InputError
-from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import load_model, read_config
-from tezgah.models.config import CausalConfig
-from tezgah.models.settings import SHAPES
+from tezgah.models.config import CausalConfig, ModelConfig, classes_of
+from tezgah.models.families import FAMILIES
+from tezgah.models.settings import Objective
 
 
-def start_config(folder: Path, context_length: int | None = None) -> CausalConfig:
+def start_config(folder: Path, objective: Objective, context_length: int | None = None) -> ModelConfig:
     """The configuration of the model in `folder`, seeing `context_length` tokens at once where that is given.
 
-    Raises InputError for a model that is not trained here, and for a longer context than the model was made for.
+    Raises InputError for a model that does not learn the objective, and for a longer context than it was made for.
     """
     config = read_config(folder)
-    if not isinstance(config, CausalConfig):
-        raise InputError(
-            f"[model] from: {folder}: a {config.family} looks both ways, and is not trained here yet. "
-            f"Name a folder with one of {', '.join(SHAPES['causal'])}."
-        )
+    _check_objective(folder, config, objective)
     if context_length is None:
         return config
     if context_length > config.context_length:
@@ -33,26 +30,48 @@ def start_config(folder: Path, context_length: int | None = None) -> CausalConfi
     return dataclasses.replace(config, context_length=context_length)
 
 
-def start_model(folder: Path, vocab_size: int, context_length: int | None = None) -> CausalLM:
+def start_model(folder: Path, vocab_size: int, objective: Objective, context_length: int | None = None) -> Any:
     """The model in `folder`, its weights in float32, with a row for each of `vocab_size` ids at least.
 
-    Rows it has beyond them stay: vocabularies are padded. Rows it lacks are the mean of its own, and said. A shorter
-    context leaves the later positions out.
+    It is a CausalLM or an Encoder, as the objective asks. Rows it has beyond the ids stay: vocabularies are padded.
+    Rows it lacks are the mean of its own, and said. A shorter context leaves the later positions out.
     """
-    config = start_config(folder, context_length)
+    config = start_config(folder, objective, context_length)
     rows = vocab_size if vocab_size > config.vocab_size else None
-    model: CausalLM = load_model(folder, vocab_size=rows)
+    model = load_model(folder, vocab_size=rows)
     if config.context_length < model.config.context_length:
         _shorten(model, config.context_length)
     return model
 
 
-def unfilled_model(folder: Path) -> CausalLM:
+def unfilled_model(folder: Path, objective: Objective) -> Any:
     """A model of the shape of the checkpoint in `folder`, its weights to be loaded."""
-    return CausalLM(start_config(folder))
+    config = start_config(folder, objective)
+    return FAMILIES[config.family].build(config)
 
 
-def _shorten(model: CausalLM, context_length: int) -> None:
+def _check_objective(folder: Path, config: ModelConfig, objective: Objective) -> None:
+    """Refuse a model that learns another objective, or none: one without the head for it."""
+    is_causal = isinstance(config, CausalConfig)
+    if classes_of(config):
+        raise InputError(f"[model] from: {folder}: is a classifier of texts. Name the folder that it was made from.")
+    if is_causal and objective == "mlm":
+        raise InputError(
+            f'[model] objective = "mlm": the {config.family} in {folder} goes on from a text. Leave objective out.'
+        )
+    if not is_causal and objective == "causal":
+        raise InputError(
+            f"[model] from: {folder}: a {config.family} looks both ways, and learns to fill masks. "
+            'Set [model] objective = "mlm".'
+        )
+    if not isinstance(config, CausalConfig) and config.head != "masked_lm":
+        raise InputError(
+            f"[model] from: {folder}: has no masked-LM head. Name a folder saved from a model for masked language "
+            "modelling."
+        )
+
+
+def _shorten(model: Any, context_length: int) -> None:
     if model.positions is not None:
         kept = model.positions.weight[:context_length].detach().clone()
         model.positions = nn.Embedding(context_length, model.config.width, _weight=kept)
