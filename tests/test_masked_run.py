@@ -73,6 +73,15 @@ def test_the_model_learns_to_fill_masks(folder: Path) -> None:
     assert "Masked accuracy" in report and "Bits per byte" not in report
 
 
+def test_evaluating_a_run_says_what_the_run_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tezgah.cli import main
+
+    assert main(["evaluate", str(folder), "--json"]) == 0
+    told, written = json.loads(capsys.readouterr().out), json.loads((folder / "evaluation.json").read_text())
+    for name in ("loss", "perplexity", "masked_accuracy", "masked", "word_perplexity"):
+        assert told[name] == pytest.approx(written[name])
+
+
 def test_transformers_fills_as_tezgah_does(folder: Path) -> None:
     from transformers import pipeline
 

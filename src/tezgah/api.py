@@ -8,17 +8,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from tezgah.errors import InputError
 from tezgah.generation.kinds import check_causal as check_causal
+from tezgah.generation.kinds import fills_masks
 from tezgah.starting import find_model as find_model
 
 if TYPE_CHECKING:
     from tezgah.evaluation.bits_per_byte import Evaluation
+    from tezgah.evaluation.masked import MaskedEvaluation
     from tezgah.finetuning.classify import Classified
     from tezgah.finetuning.record import FinetuneRecord
     from tezgah.models.causal import CausalLM
+    from tezgah.models.encoder import Encoder
     from tezgah.pipeline import RunResult
     from tezgah.tokenizer.tokenizer import Tokenizer
     from tezgah.training.loop import TrainResult
@@ -142,10 +145,22 @@ def train(
     return result
 
 
-def evaluate(model: "CausalLM", tokenizer: "Tokenizer", texts: Iterable[str]) -> "Evaluation":
-    """Loss, perplexity and bits per byte of `model` on `texts`, each predicted whole as a document."""
+@overload
+def evaluate(model: "CausalLM", tokenizer: "Tokenizer", texts: Iterable[str]) -> "Evaluation": ...
+@overload
+def evaluate(model: "Encoder", tokenizer: "Tokenizer", texts: Iterable[str]) -> "MaskedEvaluation": ...
+def evaluate(model: Any, tokenizer: "Tokenizer", texts: Iterable[str]) -> "Evaluation | MaskedEvaluation":
+    """Loss, perplexity and bits per byte of `model` on `texts`, each predicted whole as a document.
+
+    Of a model that fills masks it is the loss, the masked accuracy and the pseudo-perplexity per word, with fixed
+    masks.
+    """
     from tezgah.evaluation.texts import evaluate_texts
 
+    if fills_masks(model):
+        from tezgah.evaluation.masked import evaluate_masked_texts
+
+        return evaluate_masked_texts(model, tokenizer, texts)
     check_causal(model, "tezgah.evaluate")
     return evaluate_texts(model, tokenizer, texts)
 

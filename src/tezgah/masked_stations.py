@@ -1,7 +1,6 @@
 """What the stages of a run do where its model learns to fill masks: sequences, readings, samples, evaluation."""
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from tezgah.recipe import Recipe
 if TYPE_CHECKING:
     import torch
 
+    from tezgah.evaluation.masked import MaskedEvaluation
     from tezgah.models.encoder import Encoder
     from tezgah.tokenizer.tokenizer import Tokenizer
     from tezgah.tokens.masked_sequences import FixedMasks
@@ -78,19 +78,30 @@ def evaluate_filling(
     model: "Encoder", recipe: Recipe, run: Path, learned: str, autocast: "torch.dtype | None"
 ) -> dict[str, Any]:
     """The trained model on all held-out sequences, beside a filler by pairs of neighbours of the `learned` split."""
-    from tezgah.evaluation.masked import evaluate_masked, neighbours_accuracy
+    from tezgah.evaluation.masked import neighbours_accuracy
     from tezgah.tokenizer.tokenizer import Tokenizer
     from tezgah.tokens.neighbours import NEIGHBOURS, Neighbours
     from tezgah.tokens.pairs import count_pairs
     from tezgah.tokens.shards import TokenStream
 
     tokenizer = Tokenizer.load(run / "tokenizer")
-    text = fixed_masks(TokenStream(run / "tokens", "validation"), model.config.context_length, tokenizer, recipe)
-    measured = evaluate_masked(model, text, recipe.evaluate.batch_size, autocast=autocast, show_progress=True)
-    per_word = read_json(run / "tokenizer" / "measures.json")["tokens_per_word"]
+    measured, text = evaluate_held_out(model, tokenizer, recipe, run, autocast)
     neighbours = Neighbours(count_pairs(TokenStream(run / "tokens", learned), tokenizer.vocab_size))
     return {
         **msgspec.to_builtins(measured),
-        "word_perplexity": math.exp(min(measured.loss * per_word, 700.0)),
         "baselines": {NEIGHBOURS: neighbours_accuracy(text, neighbours.guess)},
     }
+
+
+def evaluate_held_out(
+    model: "Encoder", tokenizer: "Tokenizer", recipe: Recipe, run: Path, autocast: "torch.dtype | None"
+) -> "tuple[MaskedEvaluation, FixedMasks]":
+    """A model on all held-out sequences of a run, and these. Raises InputError where another tokenizer made them."""
+    from tezgah.evaluation.masked import evaluate_masked
+    from tezgah.tokens.shards import TokenStream
+
+    stream = TokenStream(run / "tokens", "validation")
+    stream.check_tokenizer(tokenizer.hash)
+    text = fixed_masks(stream, model.config.context_length, tokenizer, recipe)
+    per_word = read_json(run / "tokenizer" / "measures.json")["tokens_per_word"]
+    return evaluate_masked(model, text, recipe.evaluate.batch_size, None, autocast, True, per_word), text
