@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import tezgah
-from tests.finetuning.tiny import CONTEXT, QUICK, causal_folder, encoder_folder, rows, write_rows
+from tests.finetuning.tiny import CONTEXT, QUICK, causal_folder, encoder_folder, modern_folder, rows, write_rows
 from tezgah import cli
 from tezgah.errors import InputError
 from tezgah.finetuning import training
@@ -106,6 +106,16 @@ def test_several_labels_and_pairs_and_every_family_are_learned(tmp_path: Path) -
         assert all(0 <= each <= 1 for each in found[0].probabilities.values())
         with pytest.raises(InputError, match="is a classifier of texts"):
             tezgah.evaluate(model, tokenizer, ["a"])
+
+
+@pytest.mark.parametrize("folder", [modern_folder, causal_folder])
+def test_a_modern_encoder_and_a_causal_model_learn_what_words_tell(folder: Any, data: Path, tmp_path: Path) -> None:
+    record = tezgah.finetune(folder(tmp_path / "base"), data, tmp_path / "made", **QUICK)
+    assert record.measured.macro_f1 == 1.0 and record.labels == ["haber", "spor"]
+    model, tokenizer = tezgah.load(tmp_path / "made")
+    assert tokenizer is not None
+    found = tezgah.classify(model, tokenizer, ["gol maç 2", "meclis seçim bir bir 3"])
+    assert [each.labels for each in found] == [["spor"], ["haber"]]
 
 
 def test_folds_measure_every_text_once(encoder: Path, data: Path, tmp_path: Path) -> None:

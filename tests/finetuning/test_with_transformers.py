@@ -1,5 +1,7 @@
 """A classifier's folder opens in `transformers`: the same ids, logits and names of labels; and theirs opens here."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import torch
 import transformers
 
 import tezgah
-from tests.finetuning.tiny import QUICK, causal_folder, encoder_folder, rows, write_rows
+from tests.finetuning.tiny import QUICK, causal_folder, encoder_folder, modern_folder, rows, write_rows
 from tests.models.hugging_face import relative_error
 from tezgah.finetuning.batches import batch_of
 from tezgah.finetuning.classify import framed
@@ -17,13 +19,18 @@ from tezgah.models.classifier import start_classifier
 
 TEXTS = ["maç gol 1", "meclis seçim oy bir bir bir 12", "top"]
 PAIRS = ["maç", "seçim oy", "bir"]
+FOLDERS: dict[str, Callable[[Path], Path]] = {
+    "bert": encoder_folder,
+    "modernbert": modern_folder,
+    "gpt2": partial(causal_folder, shape="gpt2"),
+    "qwen3": partial(causal_folder, shape="qwen3"),
+}
 
 
 @pytest.mark.parametrize("is_pair", [False, True], ids=["texts", "pairs"])
-@pytest.mark.parametrize("base", ["bert", "gpt2", "qwen3"])
+@pytest.mark.parametrize("base", ["bert", "modernbert", "gpt2", "qwen3"])
 def test_a_folder_gives_their_logits_and_names_its_labels(base: str, is_pair: bool, tmp_path: Path) -> None:
-
-    folder = encoder_folder(tmp_path / "base") if base == "bert" else causal_folder(tmp_path / "base", base)
+    folder = FOLDERS[base](tmp_path / "base")
     data = write_rows(tmp_path / "data.jsonl", rows())
     settings: dict[str, Any] = QUICK | {"epochs": 1, "text_pair": "second" if is_pair else ""}
     tezgah.finetune(folder, data, tmp_path / "made", **settings)

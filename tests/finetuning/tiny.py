@@ -55,6 +55,16 @@ def encoder_folder(folder: Path, head: Head = "masked_lm") -> Path:
     return folder
 
 
+def modern_folder(folder: Path) -> Path:
+    """A ModernBERT of random weights, one layer of two local, with a byte-level BPE of these texts that has [MASK]."""
+    tokenizer = Tokenizer.train([row["text"] for row in rows()], vocab_size=300, mask=True)
+    settings = ModelSettings(objective="mlm", n_layers=2, width=16, n_heads=2, context_length=CONTEXT)
+    model = build_model(build_config(settings, tokenizer.vocab_size), seed=3)
+    save_model(model, folder, tokenizer.separator_id)
+    tokenizer.save(folder, CONTEXT)
+    return folder
+
+
 def causal_folder(folder: Path, shape: Any = "qwen3") -> Path:
     """A causal model of random weights with a byte-level BPE of these texts."""
     tokenizer = Tokenizer.train([row["text"] for row in rows()], vocab_size=300)
