@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.models.hugging_face import MODELS, saved
 from tezgah import cli
+from tezgah.models.checkpoint import load_model, save_model
 from tezgah.models.cost import count_parameters
 from tezgah.models.inspection import look
 from tezgah.tokenizer.tokenizer import Tokenizer
@@ -59,6 +60,18 @@ def test_fields_that_change_nothing_are_listed(here: Path, capsys: pytest.Captur
     assert not {"n_embd", "model_type", "scale_attn_weights"} & set(ignored)
     text = " ".join(told("inspect a", capsys).split())
     assert f"Fields of config.json on which nothing here depends: {', '.join(ignored)}." in text
+
+
+@pytest.mark.parametrize("name", ["gpt2, classification", "bert, classification"])
+def test_labels_count_as_read_where_they_are_and_are_not_written_elsewhere(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(name, tmp_path / "m")
+    ignored = answer(f"inspect {tmp_path / 'm'}", capsys)["ignored_fields"]
+    assert not {"id2label", "problem_type"} & set(ignored)
+    saved("bert, masked", tmp_path / "masked")
+    save_model(load_model(tmp_path / "masked"), tmp_path / "again")
+    assert "id2label" not in json.loads((tmp_path / "again" / "config.json").read_text())
 
 
 def test_one_object_has_what_the_tables_have(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

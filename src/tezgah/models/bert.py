@@ -6,7 +6,6 @@ from typing import Literal
 from tezgah.models.config import EncoderConfig, Head
 from tezgah.models.encoder import Encoder
 from tezgah.models.family import Epsilon, Family, Fields, Layers, Probability, Size, initialize_normal
-from tezgah.models.labels import labels_of, numbered
 from tezgah.models.mapping import Entry, Plain, Zeros, layered
 from tezgah.nn.config import StackConfig
 
@@ -45,7 +44,7 @@ MASKED = {
 
 
 class BertFields(Fields, frozen=True, kw_only=True):
-    """BERT's `config.json`; `id2label` names the labels of a classification."""
+    """BERT's `config.json`."""
 
     vocab_size: Size = 30_522
     hidden_size: Size = 768
@@ -60,7 +59,6 @@ class BertFields(Fields, frozen=True, kw_only=True):
     type_vocab_size: Size = 2
     layer_norm_eps: Epsilon = 1e-12
     tie_word_embeddings: bool = True
-    id2label: dict[str, str] | None = None
 
 
 def config_of(fields: BertFields, architecture: str, tensors: Sequence[str]) -> EncoderConfig:
@@ -93,7 +91,6 @@ def config_of(fields: BertFields, architecture: str, tensors: Sequence[str]) -> 
         n_token_types=fields.type_vocab_size,
         head=head,
         tied=fields.tie_word_embeddings,
-        labels=labels_of(fields.id2label),
         embedding_dropout=fields.hidden_dropout_prob,
         head_dropout=fields.hidden_dropout_prob if fields.classifier_dropout is None else fields.classifier_dropout,
     )
@@ -116,7 +113,6 @@ def fields_of(config: EncoderConfig) -> BertFields:
         type_vocab_size=config.n_token_types,
         layer_norm_eps=stack.norm_epsilon,
         tie_word_embeddings=config.tied,
-        id2label=numbered(config.labels),
     )
 
 

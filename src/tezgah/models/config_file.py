@@ -13,7 +13,7 @@ from tezgah.files import check_format, read_json
 from tezgah.models.config import ModelConfig
 from tezgah.models.families import FAMILIES
 from tezgah.models.family import Family
-from tezgah.models.labels import with_labels
+from tezgah.models.labels import CLASSIFICATION, LABEL_FIELDS, with_labels
 
 FORMAT = 1
 
@@ -167,6 +167,8 @@ def parse_config(path: Path, family: Family, fields: dict[str, Any], tensors: Se
 def ignored_fields(family: Family, fields: dict[str, Any]) -> tuple[str, ...]:
     """The fields of a `config.json` on which nothing here depends, harmless or unknown, in their order."""
     used = {field.name for field in msgspec.structs.fields(family.fields)} | set(family.computed)
+    if str((fields.get("architectures") or [""])[0]).endswith(CLASSIFICATION):
+        used |= LABEL_FIELDS
     return tuple(name for name in fields if name not in used | {"architectures", "model_type", "tezgah_format"})
 
 

@@ -9,6 +9,7 @@ from tezgah.models.config import ModelConfig, classes_of
 UNNAMED = {"0": "LABEL_0", "1": "LABEL_1"}  # what `transformers` means where no labels are stated
 MULTI_LABEL, SINGLE_LABEL = "multi_label_classification", "single_label_classification"
 CLASSIFICATION = "ForSequenceClassification"  # the end of a stock class's name
+LABEL_FIELDS = {"id2label", "problem_type"}  # of `config.json`, which a classification reads
 
 
 def labels_of(id2label: Mapping[str, str] | None) -> tuple[str, ...]:

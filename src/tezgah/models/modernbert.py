@@ -11,7 +11,6 @@ from msgspec import Meta
 from tezgah.models.config import EncoderConfig, Head
 from tezgah.models.encoder import Encoder
 from tezgah.models.family import LARGEST, Epsilon, Family, Fields, Layers, Probability, Size, initialize_quiet
-from tezgah.models.labels import labels_of, numbered
 from tezgah.models.mapping import Entry, Joined, Plain
 from tezgah.models.rope import rope_fields, rope_of
 from tezgah.nn.config import Local, Rope, StackConfig
@@ -28,7 +27,7 @@ POOLINGS: dict[str, Literal["first", "mean"]] = {"cls": "first", "mean": "mean"}
 
 
 class ModernBertFields(Fields, frozen=True, kw_only=True):
-    """ModernBERT's `config.json`; `id2label` names the labels of a classification.
+    """ModernBERT's `config.json`.
 
     `local_attention` is the whole window, a query in its middle. Older files have `global_attn_every_n_layers` and a
     theta each in place of `layer_types` and `rope_parameters`.
@@ -61,7 +60,6 @@ class ModernBertFields(Fields, frozen=True, kw_only=True):
     global_rope_theta: float = 160_000.0
     local_rope_theta: float | None = 10_000.0
     tie_word_embeddings: bool = True
-    id2label: dict[str, str] | None = None
 
 
 def config_of(fields: ModernBertFields, architecture: str, tensors: Sequence[str] = ()) -> EncoderConfig:
@@ -99,7 +97,6 @@ def config_of(fields: ModernBertFields, architecture: str, tensors: Sequence[str
         n_token_types=0,
         head=HEADS[architecture],
         tied=fields.tie_word_embeddings,
-        labels=labels_of(fields.id2label),
         embedding_dropout=fields.embedding_dropout,
         head_dropout=fields.classifier_dropout,
         learned_positions=False,
@@ -163,7 +160,6 @@ def fields_of(config: EncoderConfig) -> ModernBertFields:
         global_rope_theta=stack.rope.theta,
         local_rope_theta=local.rope.theta if local else None,
         tie_word_embeddings=config.tied,
-        id2label=numbered(config.labels),
     )
 
 
