@@ -1,12 +1,14 @@
 """The lines below the bar."""
 
+from typing import Any
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tezgah.training.metrics import Row
 from tezgah.training.place import Place
-from tezgah.training.view import SPARKS, WIDTH, Course, View, progress_in_epochs, sparkline
+from tezgah.training.view import SPARKS, WIDTH, Course, View, progress_in_epochs, sparkline, told_epoch
 
 PLACE = Place(torch.device("cpu"), None, threads=1, compiled=False)
 
@@ -55,3 +57,18 @@ def test_epochs_and_batches_are_those_that_counting_gives(steps, batch_size, in_
         seen = sum(place // in_epoch == last // in_epoch for place in range(last + 1))
         told = progress_in_epochs(step, steps, batch_size, in_epoch)
         assert told == f"epoch {last // in_epoch + 1}/{epochs}, batch {-(-seen // batch_size)}/{batches}"
+
+
+def test_an_epoch_is_told_only_where_it_is_known_and_one_for_all_sources():
+    class Counted:
+        def __init__(self, in_epoch, sources=1):
+            self.in_epoch, self.sources = in_epoch, sources
+
+        def epochs(self, count):
+            return count / self.in_epoch / self.sources
+
+    known: Any = Counted(10)
+    unknown: Any = Counted(None)
+    mixed: Any = Counted(10, sources=2)
+    assert told_epoch(known, 3, 5, 4) == "epoch 2/2, batch 1/3, "
+    assert told_epoch(unknown, 3, 5, 4) == told_epoch(mixed, 3, 5, 4) == ""
