@@ -1,7 +1,7 @@
 """One row of `masked_quality.py`: `transformers`' Trainer and BertForMaskedLM, some minutes on the tokens of a run.
 
 It is a process of its own. A short training measures a step, which tells how many the minutes hold, so that the
-learning rate has fallen to 0 when they are over; then the first weights come back and the clock runs, from the end of
+learning rate has fallen to 0 when they are over; then a fresh model is trained and the clock runs, from the end of
 the first step on, which compiles. It stands still during readings.
 """
 
@@ -133,8 +133,7 @@ class Contestant:
         self.windows = Windows(Sequences(stream, context_length, self.recipe.tokens.stride))
         self.held_out = fixed_masks(TokenStream(run / "tokens", "validation"), context_length, own, self.recipe)
         self.read = reading_sequences(self.held_out, self.recipe.evaluate.reading_bytes)
-        torch.manual_seed(entry.seed)
-        config = BertConfig(
+        self.config = BertConfig(
             vocab_size=own.vocab_size,
             hidden_size=entry.width,
             num_hidden_layers=entry.n_layers,
@@ -144,8 +143,7 @@ class Contestant:
             hidden_dropout_prob=entry.dropout,
             attention_probs_dropout_prob=entry.dropout,
         )
-        self.model = BertForMaskedLM(config)
-        self.first = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.model = BertForMaskedLM(self.config)
 
     def train(self) -> dict[str, Any]:
         """Train for the minutes; the readings, and the whole held-out text at the end."""
@@ -154,7 +152,6 @@ class Contestant:
             warm = self._trained(folder, self.entry.warmup_steps, Clock(float("inf"), None))
             counted = warm.steps[min(UNCOUNTED, len(warm.steps) - 1) :]
             step_seconds = sum(counted) / len(counted)
-            self.model.load_state_dict(self.first)
             steps = max(1, round(budget / step_seconds))
             clock = self._trained(folder, steps, Clock(budget, lambda: self._measured(self.read).masked_accuracy))
         whole = self._measured(None)
@@ -172,7 +169,9 @@ class Contestant:
         }
 
     def _trained(self, folder: str, steps: int, clock: Clock) -> Clock:
-        """Train for so many steps, or until the clock says so."""
+        """Train a fresh model for so many steps, or until the clock says so."""
+        torch.manual_seed(self.entry.seed)
+        self.model = BertForMaskedLM(self.config)  # the Trainer leaves wrappers about the one it had
         arguments = TrainingArguments(
             output_dir=folder,
             use_cpu=self.place.device.type == "cpu",
