@@ -135,7 +135,8 @@ def choose(recipe: Recipe, run: Path) -> dict[str, Any]:
     if recipe.tokens.mode == "stored":
         length = start.context_length if start else model.context_length or 1
         tokens = len(Sequences(TokenStream(run / "tokens", "train"), length, recipe.tokens.stride)) * length
-    return choose_open(Ask(model, recipe.train, vocab_size, tokens, join_world(), start))
+    predicted = recipe.masking.rate if model.objective == "mlm" else 1.0
+    return choose_open(Ask(model, recipe.train, vocab_size, tokens, join_world(), start, predicted))
 
 
 def model_to_train(recipe: Recipe, run: Path, vocab_size: int) -> "LanguageModel":

@@ -23,7 +23,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A machine of 1 TFLOP/s in products and 0.3 in steps, with 16 GB; the depths that were measured on it."""
     measured: list[int] = []
 
-    def step_rate(config: Any, settings: Any, place: Any) -> float:
+    def step_rate(config: Any, settings: Any, place: Any, predicted: float) -> float:
         measured.append(config.n_layers)
         return 3e11
 
@@ -59,6 +59,12 @@ def test_minutes_are_measured_and_say_size_batch_and_rates(
     told = capsys.readouterr().err
     assert "measured here: 300 GFLOP/s in training steps, 1,000 in matrix products" in told
     assert f"{depth} layers × {64 * depth}, {count_parameters(config):,} parameters" in told
+
+
+def test_masked_text_is_read_until_each_token_was_asked_for_four_times(machine: list[int]) -> None:
+    model = ModelSettings(objective="mlm", size="auto")
+    ask = Ask(model, table(tokens=10**7), 8_192, 10**6, ALONE, predicted=0.25)
+    assert choose_open(ask)["train.max_epochs"] == 16.0
 
 
 def test_tokens_and_flops_measure_nothing_and_choose_the_same(machine: list[int]) -> None:

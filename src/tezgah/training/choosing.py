@@ -39,7 +39,7 @@ class Ask:
     """What a choice is made from: the recipe's two tables, the text at hand, and the processes that will train.
 
     `tokens` is the number of training tokens, None of a stream, which is not counted yet; `start` is the configuration
-    of the model that training goes on from.
+    of the model that training goes on from; `predicted` is the share of the tokens that one epoch asks for.
     """
 
     model: ModelSettings
@@ -48,6 +48,7 @@ class Ask:
     tokens: int | None
     world: World
     start: ModelConfig | None = None
+    predicted: float = 1.0
 
     @property
     def sizes_itself(self) -> bool:
@@ -63,7 +64,9 @@ class Ask:
     def max_epochs(self) -> float:
         """How often the text may be read; 0 is as often as the budget has it."""
         given = self.train.max_epochs
-        return given if given is not None else MAX_EPOCHS if self.sizes_itself and self.tokens else 0.0
+        if given is not None:
+            return given
+        return round(MAX_EPOCHS / self.predicted, 1) if self.sizes_itself and self.tokens else 0.0
 
     @property
     def most(self) -> float | None:
@@ -128,7 +131,7 @@ def _sized(ask: Ask, place: Place) -> tuple[ModelConfig, float, str]:
     rate, ladder = 0.4 * matrix, _ladder(ask, place)
     chosen = choose(ladder, _paid_by(rate * seconds), ask.most)
     for _ in range(PROBES):
-        rate = step_rate(chosen, closed(table, batch_size=1), place)
+        rate = step_rate(chosen, closed(table, batch_size=1), place, ask.predicted)
         earlier, chosen = chosen, choose(ladder, _paid_by(rate * seconds), ask.most)
         if chosen == earlier:
             break
