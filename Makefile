@@ -7,6 +7,7 @@
 #                              PyTorch's own index has CPU-only ones
 #   NANOGPT=../nanoGPT         a checkout of nanoGPT, for `make bench` to measure beside
 #   PROSE=../texts             a folder of .txt files, for `make bench` to tokenize beside code
+#   SENTENCES=../sentences.txt a file of sentences, one a line, for `make bench` to pack
 
 PYTHON ?= python3
 TORCH ?= $(shell grep '^torch==' constraints.txt)
@@ -43,6 +44,7 @@ bench: setup
 	$(BIN)/pytest -m slow
 	rm -rf runs/bench
 	$(BIN)/python benchmarks/training_step.py $(if $(NANOGPT),--nanogpt '$(NANOGPT)')
+	$(BIN)/python benchmarks/masked_step.py $(if $(SENTENCES),--sentences '$(SENTENCES)')
 	$(BIN)/python benchmarks/tokenizer_training.py $(if $(PROSE),--prose '$(PROSE)',--kinds code) \
 		--megabytes 10 100 --folder runs/bench/corpora
 	$(BIN)/python benchmarks/tokenizer_training.py $(if $(PROSE),--prose '$(PROSE)',--kinds code) \

@@ -11,7 +11,9 @@ from tezgah.files import read_json
 from tezgah.recipe import Recipe
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from tezgah.evaluation.masked import MaskedEvaluation
     from tezgah.models.encoder import Encoder
@@ -50,8 +52,6 @@ def fixed_masks(stream: Any, context_length: int, tokenizer: "Tokenizer", recipe
 
 def masked_callbacks(recipe: Recipe, tokenizer: "Tokenizer", text: Any, others: "Callbacks") -> "Callbacks":
     """What training does at a reading: the masked accuracy of some sequences of held-out `text`, and prompts filled."""
-    import numpy as np
-
     from tezgah.evaluation.masked import evaluate_masked
     from tezgah.generation.fill import check_prompts, fill
 
@@ -60,9 +60,7 @@ def masked_callbacks(recipe: Recipe, tokenizer: "Tokenizer", text: Any, others: 
         check_prompts(tokenizer, prompts, text.context_length)
     except InputError as error:
         raise InputError(f"[train] sample_prompts: {error}") from None
-    size_bytes = max(1, int(text.stream.bytes.sum()))
-    read = max(1, min(len(text), len(text) * recipe.evaluate.reading_bytes // size_bytes))
-    spread = np.arange(read) * len(text) // read
+    spread = reading_sequences(text, recipe.evaluate.reading_bytes)
 
     def reading(model: Any, place: "Place") -> dict[str, Any]:
         measured = evaluate_masked(model, text, recipe.evaluate.batch_size, spread, place.autocast)
@@ -72,6 +70,15 @@ def masked_callbacks(recipe: Recipe, tokenizer: "Tokenizer", text: Any, others: 
         return [{"prompt": prompt, "text": fill(model, tokenizer, prompt, n=1)[0].text} for prompt in prompts]
 
     return dataclasses.replace(others, reading=reading, samples=samples)
+
+
+def reading_sequences(text: Any, reading_bytes: int) -> "NDArray[np.int64]":
+    """The numbers of the held-out sequences that a reading takes: about `reading_bytes`, over the whole text."""
+    import numpy as np
+
+    size_bytes = max(1, int(text.stream.bytes.sum()))
+    read = max(1, min(len(text), len(text) * reading_bytes // size_bytes))
+    return np.arange(read) * len(text) // read
 
 
 def evaluate_filling(

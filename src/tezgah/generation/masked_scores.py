@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tezgah.models.encoder import Encoder
 
 BATCH_TOKENS = 8_192  # padding counted
+CPU_BATCH_TOKENS = 1_024  # what lies in a core's cache: half the time of the other
 SCORES_AT_ONCE = 1 << 26  # numbers: 256 MB
 
 
@@ -27,7 +28,7 @@ def log_probabilities(
     assert model.masked_head is not None
     device = model.embedding.weight.device
     found: list[Tensor] = [torch.empty(0)] * len(rows)
-    for batch in _batches([len(row) for row in rows]):
+    for batch in _batches([len(row) for row in rows], CPU_BATCH_TOKENS if device.type == "cpu" else BATCH_TOKENS):
         longest = max(len(rows[number]) for number in batch)
         ids = torch.full((len(batch), longest), pad_id)
         seen = torch.zeros(len(batch), longest, dtype=torch.bool)
@@ -47,15 +48,15 @@ def log_probabilities(
     return found
 
 
-def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    """The numbers of rows of like lengths, so many together that padded they are BATCH_TOKENS at most.
+def _batches(lengths: Sequence[int], most: int) -> list[list[int]]:
+    """The numbers of rows of like lengths, so many together that padded they are `most` tokens, or one row.
 
-    >>> _batches([5_000, 10, 4_000])
+    >>> _batches([5_000, 10, 4_000], 8_192)
     [[1, 2], [0]]
     """
     batches: list[list[int]] = [[]]
     for number in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batches[-1] and (len(batches[-1]) + 1) * lengths[number] > BATCH_TOKENS:
+        if batches[-1] and (len(batches[-1]) + 1) * lengths[number] > most:
             batches.append([])
         batches[-1].append(number)
     return batches
