@@ -97,7 +97,13 @@ def _check_pairs(model: Mapping[str, Any], name: str) -> None:
         raise InputError(
             f'{name}: [train] start = "pairs" would overwrite the weights of [model] from. Leave one of them out.'
         )
-    if model.get("tied") or shape_of_table(model) not in ("qwen3", "llama"):
+    shape = shape_of_table(model)
+    if shape == "bert":
+        raise InputError(
+            f'{name}: [train] start = "pairs" needs rotary positions. Set [model] shape = "modernbert", or leave start '
+            "out."
+        )
+    if shape != "modernbert" and (model.get("tied") or shape not in ("qwen3", "llama")):
         raise InputError(
             f'{name}: [train] start = "pairs" needs a head of its own and no learned positions. Set [model] shape = '
             '"qwen3" or "llama", without tied = true, or leave start out.'

@@ -29,6 +29,11 @@ class MaskedSequences:
         self._sequences, self._masker = sequences, masker
 
     @property
+    def mask_id(self) -> int:
+        """The id of [MASK]."""
+        return self._masker.mask_id
+
+    @property
     def in_epoch(self) -> int | None:
         """How many sequences an epoch has; None where that is not known yet."""
         return self._sequences.in_epoch

@@ -18,21 +18,19 @@ from torch.autograd.profiler import record_function
 from tezgah.console import Progress, progress, say, warn
 from tezgah.errors import Diverged, InputError
 from tezgah.files import write_json
-from tezgah.models.causal import CausalLM
 from tezgah.models.checkpoint import save_model
 from tezgah.models.cost import flops_per_token
 from tezgah.models.language import LanguageModel
 from tezgah.starting import checkpoints
-from tezgah.tokens.pairs import count_pairs
 from tezgah.training.allocator import keep_freed_memory
 from tezgah.training.best import Best
 from tezgah.training.checkpoint import TrainingState, resume
 from tezgah.training.checks import check_before_training, check_initial_loss, check_state, out_of_memory
 from tezgah.training.clock import Clock
+from tezgah.training.first_weights import start_from_counts
 from tezgah.training.float8 import check_float8, multiplying_in_float8
 from tezgah.training.journal import Journal
 from tezgah.training.metrics import read_metrics
-from tezgah.training.pairs import start_from_pairs
 from tezgah.training.place import Place, choose_place, matrix_rate
 from tezgah.training.planning import plan_training
 from tezgah.training.profile import READ, naming_kernels, profiled
@@ -119,7 +117,7 @@ class Trainer:
         self.model.stack.recomputed = settings.recompute
         self.clock = Clock()
         if settings.start == "pairs" and not checkpoints(run):
-            self._start_from_pairs()
+            start_from_counts(model, data.train, place, world, settings.seed)
         self.stepper = Stepper(model, data.train, settings, world, place, data.boundary_id)
         self.state = resume(run, model, self.stepper.optimizer, world)
         if place.compiled:
@@ -141,19 +139,6 @@ class Trainer:
             self._seconds,
         )
         self.reader = Reader(data, settings, place, callbacks, self._seconds)
-
-    def _start_from_pairs(self) -> None:
-        """First weights from the text itself, before anything looks at them; the first process counts for all."""
-        assert isinstance(self.model, CausalLM) and self.model.head is not None
-        tables = self.model.embedding, self.model.head
-        for table in tables:
-            table.to(self.place.device)
-        if self.world.is_first:
-            pairs = count_pairs(self.data.train.sample.stream, self.model.config.vocab_size)
-            start_from_pairs(self.model, pairs, self.place, self.settings.seed)
-            say(f"model: starts from {pairs.counts.sum():,} pairs of tokens, {len(pairs.counts):,} of them different")
-        for table in tables:
-            self.world.share(table.weight.data)
 
     def train(self, profile: Path | None) -> TrainResult:
         """From the checkpoint's step, or the reading before the first, to the last; a profile goes into `profile`."""

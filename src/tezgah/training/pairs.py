@@ -42,8 +42,8 @@ def start_from_pairs(model: CausalLM, pairs: Pairs, place: Place, seed: int) -> 
     if model.head is None or model.positions is not None:
         raise ValueError("a start from pairs needs a head of its own and no learned positions")
     tokens = pairs.totals / pairs.totals.sum()  # (vocab,)
-    successors, information = _information(pairs)
-    left, right = _factors(pairs, information, tokens, successors, model.config.width - 2, seed)
+    successors, information = information_of(pairs)
+    left, right = factors(pairs, information, tokens, successors, model.config.width - 2, seed)
     embedding, head = _through_the_norm(left, right, tokens, successors)
     weights = model.embedding.weight, model.head.weight
     for weight, values in zip(weights, (embedding, head), strict=True):
@@ -51,7 +51,7 @@ def start_from_pairs(model: CausalLM, pairs: Pairs, place: Place, seed: int) -> 
     _fit(*weights, pairs, place)
 
 
-def _information(pairs: Pairs) -> tuple[Array, Array]:
+def information_of(pairs: Pairs) -> tuple[Array, Array]:
     """How likely each token follows any, (vocab,), and by how much more likely, as a logarithm, in each pair, (pairs,).
 
     Shares are smoothed by absolute discounting; all pairs that were not seen then have a value of 0.
@@ -66,7 +66,7 @@ def _information(pairs: Pairs) -> tuple[Array, Array]:
     return successors, np.log1p(seen / unseen)
 
 
-def _factors(
+def factors(
     pairs: Pairs, information: Array, tokens: Array, successors: Array, rank: int, seed: int
 ) -> tuple[Tensor, Tensor]:
     """Factors of the information, each (vocab, rank), by a randomized decomposition (Halko et al. 2011, algorithm 4.4).
@@ -97,10 +97,7 @@ def _through_the_norm(left: Tensor, right: Tensor, tokens: Array, successors: Ar
     One dimension more is constant, and carries how likely a token is by itself; another fills embeddings up to one
     length, which the norm leaves alone.
     """
-    lengths = left.norm(dim=1)
-    order = lengths.argsort()
-    covered = torch.from_numpy(tokens).float()[order].cumsum(0) < COVERED
-    limit = lengths[order][min(int(covered.sum()), len(order) - 1)]
+    limit = usual_length(left, tokens)
     room = math.sqrt(left.shape[1] + 1)  # the norm's length is √width, and the constant takes 1 of its square
     scaled = left * (room / limit)
     scaled *= (room / scaled.norm(dim=1, keepdim=True)).clamp(max=1.0)
@@ -108,6 +105,15 @@ def _through_the_norm(left: Tensor, right: Tensor, tokens: Array, successors: Ar
     likely = torch.from_numpy(np.log(successors) - np.log(successors).mean()).float()[:, None]
     embedding = torch.cat([scaled, torch.ones_like(filling), filling], dim=1)
     return embedding, torch.cat([right * (limit / room), likely, torch.zeros_like(likely)], dim=1)
+
+
+def usual_length(rows: Tensor, tokens: Array) -> Tensor:
+    """The length that COVERED of all tokens' `rows`, (vocab, rank), do not exceed; `tokens` are their shares."""
+    lengths = rows.norm(dim=1)
+    order = lengths.argsort()
+    covered = torch.from_numpy(tokens).float()[order].cumsum(0) < COVERED
+    longest: Tensor = lengths[order][min(int(covered.sum()), len(order) - 1)]
+    return longest
 
 
 def _fit(embedding: Tensor, head: Tensor, pairs: Pairs, place: Place) -> None:

@@ -30,7 +30,7 @@ class TrainTable(Settings, frozen=True):
 
     start: Annotated[
         Literal["random", "pairs"],
-        Meta(description="pairs: before step 1, embedding and head learn from counts which token follows which"),
+        Meta(description="pairs: before step 1, the model learns from counts which token stands beside which"),
     ] = "random"
 
     batch_size: Annotated[
