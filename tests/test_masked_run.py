@@ -107,6 +107,13 @@ def test_a_stopped_run_goes_on_to_the_same_bits(folder: Path, texts: Path, tmp_p
     ]
 
 
+def test_a_start_from_pairs_fills_masks_before_the_first_step(folder: Path, texts: Path, tmp_path: Path) -> None:
+    if json.loads((folder / "model" / "config.json").read_text())["model_type"] == "bert":
+        pytest.skip("a BERT has no start from pairs")
+    run(recipe(texts, train__start="pairs", train__steps="1"), tmp_path / "run")
+    assert rows(tmp_path / "run")[0]["masked_accuracy"] > rows(folder)[0]["masked_accuracy"] + 0.1
+
+
 def test_what_cannot_learn_masks_is_one_line(texts: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="objective"):
         recipe(texts, model__shape="gpt2")

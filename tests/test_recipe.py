@@ -208,6 +208,9 @@ REFUSED = {
         '[train] start = "pairs" needs a head of its own and no learned positions. Set [model] shape = "qwen3" or '
         '"llama", without tied = true, or leave start out.'
     ),
+    '[model]\nobjective = "mlm"\nshape = "bert"\n[train]\nsteps = 2\nstart = "pairs"': (
+        '[train] start = "pairs" needs rotary positions. Set [model] shape = "modernbert", or leave start out.'
+    ),
     '[model]\nfrom = "a"\n[train]\nsteps = 2\nstart = "pairs"': (
         '[train] start = "pairs" would overwrite the weights of [model] from. Leave one of them out.'
     ),

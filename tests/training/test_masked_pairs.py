@@ -52,6 +52,13 @@ def test_masks_are_guessed_from_both_neighbours(tied: bool) -> None:
     assert accuracy(model, ids) > 0.8 * best
 
 
+def test_a_single_head_guesses_from_the_left() -> None:
+    ids, model = text(), built(n_heads=1)
+    before = accuracy(model, ids)
+    start_from_neighbours(model, pairs_of(ids), MASK, seed=1)
+    assert accuracy(model, ids) > before + 0.15
+
+
 @torch.no_grad()
 def test_the_first_blocks_heads_look_one_place_to_each_side() -> None:
     from tezgah.nn.trace import Trace

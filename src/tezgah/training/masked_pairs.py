@@ -44,9 +44,9 @@ def start_from_neighbours(model: Encoder, pairs: Pairs, mask_id: int, seed: int)
     Raises ValueError for a model whose first block does not look from rotary positions, right at the embedding's norm.
     """
     stack = model.config.stack
-    if model.masked_head is None or stack.rope is None or stack.first_norm or stack.n_heads < 2:
+    if model.masked_head is None or stack.rope is None or stack.first_norm:
         raise ValueError("a start from neighbours needs a masked-LM head, rotary positions, and no norm before block 0")
-    rows = _rows(pairs, mask_id, model.config.width, stack.n_heads // 2 * stack.head_dim, seed)
+    rows = _rows(pairs, mask_id, model.config.width, max(1, stack.n_heads // 2) * stack.head_dim, seed)
     for table in {model.embedding.weight, model.head_weight()}:
         table.copy_(rows.values * rows.factor)
     rope = stack.local.rope if stack.local is not None and 0 in stack.local.layers else stack.rope
@@ -91,16 +91,19 @@ def _shortened(rows: Tensor, tokens: NDArray[np.float64]) -> Tensor:
 def _look_beside(attention: Attention, rows: _Rows, rope: Rope) -> None:
     """Let the first half of the heads look one place to the left, the second one to the right, and carry a factor over.
 
-    Queries and keys are the same for every token, so that a score depends on the distance alone: the sum over a head's
-    pairs of cos(frequency × (distance ∓ 1)), which is highest at the neighbour.
+    A single head looks to the left; of an odd number the last one keeps its weights. Queries and keys are the same for
+    every token, so that a score depends on the distance alone: the sum over a head's pairs of cos(frequency ×
+    (distance ∓ 1)), which is highest at the neighbour.
     """
-    half, heads = attention.head_dim // 2, attention.query.out_features // attention.head_dim // 2
+    half, n_heads = attention.head_dim // 2, attention.query.out_features // attention.head_dim
+    heads = max(1, n_heads // 2)  # that look to one side
+    looking = min(n_heads, 2 * heads)
     frequency = torch.acos(rotary_table(attention.head_dim, 2, rope)[0][1])  # (half,)
     length = math.sqrt(MARGIN * math.sqrt(attention.head_dim) / float((1 - frequency.cos()).sum())) / rows.constant
-    attention.query.weight[: 4 * heads * half] = 0.0
-    attention.key.weight[: 4 * heads * half] = 0.0
+    attention.query.weight[: looking * attention.head_dim] = 0.0
+    attention.key.weight[: looking * attention.head_dim] = 0.0
     attention.output.weight.zero_()
-    for head in range(2 * heads):
+    for head in range(looking):
         start, side = head * attention.head_dim, 1 if head < heads else -1
         attention.query.weight[start : start + half, CONSTANT] = length
         attention.key.weight[start : start + half, CONSTANT] = length * frequency.cos()
