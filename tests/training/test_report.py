@@ -6,6 +6,7 @@ from matplotlib.image import imread
 
 from tests.pages import Page, check_stands_alone
 from tezgah.errors import InputError
+from tezgah.training.curves import run_figure
 from tezgah.training.figures import figure_of
 from tezgah.training.plots import bits_panel, gradient_panel, loss_panel, perplexity_panel, rate_panel, throughput_panel
 from tezgah.training.record import read_record
@@ -122,6 +123,7 @@ def test_filled_prompts_stand_in_a_table_before_and_after(run):
     assert "<tr><td>Bir [MASK].</td><td>Bir &lt;bu&gt;.</td><td>Bir kedi.</td></tr>" in source
     assert "<tr><td>[MASK] sever</td><td>ve sever</td><td>Kediler sever</td></tr>" in source
     assert "<pre>Kediler sever</pre>" in source
+    assert "masks filled" in run_figure(read_record(run)).axes[1].get_ylabel()
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from tezgah.training.compared import OVER, UNITS, Compared, Measure, Over, said
 from tezgah.training.crossings import encounter
 from tezgah.training.figures import DASHES, MARKERS, PALETTE, Level, Line, Look, Panel, Scale, figure_of
+from tezgah.training.held_out import held_out_panel
 from tezgah.training.metrics import column
-from tezgah.training.plots import bits_panel, levels, loss_panel, time_unit
+from tezgah.training.plots import levels, loss_panel, time_unit
 from tezgah.training.record import Record
 
 LONGEST_NAME = 36  # characters of a run's name in the legend of a picture
@@ -20,8 +21,8 @@ Y_LABELS: dict[Measure, str] = {
 
 
 def run_figure(record: Record) -> Figure:
-    """One run: its losses against tokens, its bits per byte over time."""
-    panels = [loss_panel(record.rows, "tokens"), bits_panel(record.rows, record.reading_baselines)]
+    """One run: its losses against tokens, and its held-out figure over time."""
+    panels = [loss_panel(record.rows, "tokens"), held_out_panel(record)]
     return figure_of(panels, width=11, height=4, columns=2)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tezgah.tokens.neighbours import NEIGHBOURS
+from tezgah.training.figures import Panel
 from tezgah.training.metrics import column, last, seconds_below
 from tezgah.training.page import figure, number
 from tezgah.training.plots import COMPRESSORS, accuracy_panel, bits_panel
@@ -27,6 +28,13 @@ def headline(record: Record) -> tuple[str, str]:
     return (MASKED, _percent(value)) if is_masked(record) else ("Bits per byte", number(value))
 
 
+def held_out_panel(record: Record) -> Panel:
+    """The course of that figure."""
+    if is_masked(record):
+        return accuracy_panel(record.rows, record.baselines)
+    return bits_panel(record.rows, record.reading_baselines)
+
+
 def is_masked(record: Record) -> bool:
     """Whether the run's model fills masks."""
     return last(record.rows, "masked_accuracy") is not None
@@ -38,7 +46,7 @@ def _percent(share: float | None) -> str:
 
 def _masked(record: Record) -> str:
     """The course of the masked accuracy, and where it ended."""
-    panel = accuracy_panel(record.rows, record.baselines)
+    panel = held_out_panel(record)
     values = {NEIGHBOURS: record.baselines[NEIGHBOURS]} if NEIGHBOURS in record.baselines else {}
     if record.evaluation and record.evaluation.masked_accuracy is not None:
         values["this model"] = record.evaluation.masked_accuracy
@@ -54,7 +62,7 @@ def _masked(record: Record) -> str:
 
 
 def _bits(record: Record) -> str:
-    panel = bits_panel(record.rows, record.reading_baselines)
+    panel = held_out_panel(record)
     if panel.is_empty and not record.evaluation:
         return ""
     values = {COMPRESSORS[name]: value for name, value in record.baselines.items() if name in COMPRESSORS}
