@@ -101,6 +101,15 @@ def rows(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
+def check_logits(kind: Any, tokenizer: tezgah.Tokenizer, start: Path, trained: Path) -> None:
+    """What `transformers` reads from both folders is the same model, which sees 16 tokens in the second."""
+    ids = torch.from_numpy(tokenizer.encode("Bir gün 3 kedi")).long()[None, :16]
+    before, after = (kind.from_pretrained(folder).eval() for folder in (start, trained))
+    assert after.config.max_position_embeddings == 16
+    with torch.no_grad():
+        torch.testing.assert_close(after(ids).logits, before(ids).logits, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["gpt", "gpt2", "llama, every bias, tied", "llama, yarn", "qwen3"])
 def test_a_step_of_no_length_leaves_the_foreign_model_as_it_is(
     name: str, texts: Path, tokenizer: tezgah.Tokenizer, tmp_path: Path
@@ -108,14 +117,7 @@ def test_a_step_of_no_length_leaves_the_foreign_model_as_it_is(
     start = write_foreign(name, tmp_path / "foreign", tokenizer)
     go(tmp_path / "run", recipe(texts, start, steps=1, model={"context_length": 16}, train=STILL))
     assert (tmp_path / "run" / "model" / "tokenizer.json").read_text() == (start / "tokenizer.json").read_text()
-    ids = torch.from_numpy(tokenizer.encode("Bir gün 3 kedi")).long()[None, :16]
-    before, after = (
-        transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
-        for folder in (start, tmp_path / "run" / "model")
-    )
-    assert after.config.max_position_embeddings == 16
-    with torch.no_grad():
-        torch.testing.assert_close(after(ids).logits, before(ids).logits, rtol=1e-5, atol=1e-5)
+    check_logits(transformers.AutoModelForCausalLM, tokenizer, start, tmp_path / "run" / "model")
     assert rows(tmp_path / "run")[1]["tokens"] == 4 * 16
 
 
@@ -137,14 +139,7 @@ def test_an_encoder_goes_on_filling_masks(name: str, texts: Path, tmp_path: Path
     start, masked = write_foreign(name, tmp_path / "foreign", filled), {"objective": "mlm", "context_length": 16}
     still = recipe(texts, start, steps=1, model=masked, train=STILL)
     go(tmp_path / "still", still)
-    ids = torch.from_numpy(filled.encode("Bir gün 3 kedi")).long()[None, :16]
-    before, after = (
-        transformers.AutoModelForMaskedLM.from_pretrained(folder).eval()
-        for folder in (start, tmp_path / "still" / "model")
-    )
-    assert after.config.max_position_embeddings == 16
-    with torch.no_grad():
-        torch.testing.assert_close(after(ids).logits, before(ids).logits, rtol=1e-5, atol=1e-5)
+    check_logits(transformers.AutoModelForMaskedLM, filled, start, tmp_path / "still" / "model")
     written = make_recipe(tomllib.loads((tmp_path / "still" / "recipe.toml").read_text()))
     assert written.model == make_recipe(still).model
     go(tmp_path / "run", recipe(texts, start, steps=12, model=masked, train={"learning_rate": 0.01}))

@@ -6,7 +6,7 @@ import numpy as np
 
 from tezgah.corpus.build import build_corpus
 from tezgah.corpus.settings import CorpusSettings
-from tezgah.stations import Texts
+from tezgah.corpus.split_texts import SplitTexts
 
 
 def test_the_texts_of_a_split_come_one_by_one_as_often_as_they_are_asked_for(tmp_path: Path) -> None:
@@ -16,9 +16,9 @@ def test_the_texts_of_a_split_come_one_by_one_as_often_as_they_are_asked_for(tmp
     source.write_text("".join(f'{{"text": "{text}"}}\n' for text in given), encoding="utf-8")
     (tmp_path / "corpus").mkdir()
     build_corpus(CorpusSettings(source=str(source), split="hash"), tmp_path / "corpus")
-    every = Texts(tmp_path / "corpus", "train")
+    every = SplitTexts(tmp_path / "corpus", "train")
     train = list(every)
     assert list(every) == train == [text.encode() for text in given if text.encode() in set(train)]
     assert 2_500 < len(train) < 3_000
     for documents in (np.array([0, 1_023, 1_024, 2_400]), np.array([], np.int64)):
-        assert list(Texts(tmp_path / "corpus", "train", documents)) == [train[document] for document in documents]
+        assert list(SplitTexts(tmp_path / "corpus", "train", documents)) == [train[document] for document in documents]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tezgah.tokenizer.tokenizer import Tokenizer
     from tezgah.tokens.masked_sequences import FixedMasks
     from tezgah.training.place import Place
-    from tezgah.training.reader import Callbacks, Data
+    from tezgah.training.reader import Data, Reading, Samples
 
 
 def check_mask(tokenizer: "Tokenizer", path: Path) -> None:
@@ -50,7 +50,7 @@ def fixed_masks(stream: Any, context_length: int, tokenizer: "Tokenizer", recipe
     return FixedMasks(stream, context_length, masker, recipe.tokens.stride, recipe.tokens.keep_short)
 
 
-def masked_callbacks(recipe: Recipe, tokenizer: "Tokenizer", text: Any, others: "Callbacks") -> "Callbacks":
+def masked_reading(recipe: Recipe, tokenizer: "Tokenizer", text: Any) -> "tuple[Reading, Samples]":
     """What training does at a reading: the masked accuracy of some sequences of held-out `text`, and prompts filled."""
     from tezgah.evaluation.masked import evaluate_masked
     from tezgah.generation.fill import check_prompts, fill
@@ -69,7 +69,7 @@ def masked_callbacks(recipe: Recipe, tokenizer: "Tokenizer", text: Any, others: 
     def samples(model: Any, place: "Place") -> list[dict[str, str]]:
         return [{"prompt": prompt, "text": fill(model, tokenizer, prompt, n=1)[0].text} for prompt in prompts]
 
-    return dataclasses.replace(others, reading=reading, samples=samples)
+    return reading, samples
 
 
 def reading_sequences(text: Any, reading_bytes: int) -> "NDArray[np.int64]":

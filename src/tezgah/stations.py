@@ -1,9 +1,7 @@
 """What each stage of a run does: which rooms it calls, with what, and what it leaves in its folder."""
 
 import dataclasses
-from collections.abc import Iterator
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,21 +10,18 @@ import msgspec
 from tezgah.errors import InputError
 from tezgah.files import write_json
 from tezgah.generation.kinds import fills_masks
-from tezgah.masked_stations import check_mask, evaluate_filling, masked_callbacks, masked_data
+from tezgah.masked_stations import check_mask, evaluate_filling, masked_data, masked_reading
 from tezgah.recipe import Recipe
 from tezgah.stages import FORMATS, tokenizer_path
 from tezgah.starting import checkpoints, find_model
 from tezgah.training_sequences import tell_shares, training_sequences
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from tezgah.evaluation.bits_per_byte import Indices
     from tezgah.models.language import LanguageModel
     from tezgah.tokenizer.tokenizer import Tokenizer
     from tezgah.training.loop import TrainResult
     from tezgah.training.place import Place
-    from tezgah.training.reader import Callbacks
+    from tezgah.training.reader import Reading, Samples
 
 MEASURED_DOCUMENTS = 10_000  # held-out documents that a tokenizer is measured on, at most
 
@@ -43,6 +38,7 @@ def make_corpus(recipe: Recipe, run: Path, folder: Path) -> None:
 def make_tokenizer(recipe: Recipe, run: Path, folder: Path) -> None:
     """Train a tokenizer on the corpus, or take the ready or the model's one; measure it on the held-out text."""
     from tezgah.console import say
+    from tezgah.corpus.split_texts import spread_documents
     from tezgah.tokenizer.measure import measure
     from tezgah.tokenizer.tokenizer import Tokenizer
 
@@ -153,10 +149,10 @@ def model_to_train(recipe: Recipe, run: Path, vocab_size: int) -> "LanguageModel
         return model
     for folder in reversed(checkpoints(run)):
         with suppress(InputError):  # a damaged one is named where its weights are loaded
-            return unfilled_model(folder, settings.objective)  # type: ignore[no-any-return]
+            return unfilled_model(folder, settings.objective)
     folder = find_model(Path(settings.from_))
     say(f"model: starts from the weights in {folder}")
-    return start_model(folder, vocab_size, settings.objective, settings.context_length)  # type: ignore[no-any-return]
+    return start_model(folder, vocab_size, settings.objective, settings.context_length)
 
 
 def check_start(recipe: Recipe, run: Path) -> None:
@@ -188,7 +184,7 @@ def train_on(
     from tezgah.tokens.sequences import Sequences
     from tezgah.tokens.shards import TokenStream
     from tezgah.training.loop import train
-    from tezgah.training.reader import Data
+    from tezgah.training.reader import Callbacks, Data
     from tezgah.training.settings import closed
     from tezgah.training.world import join_world
 
@@ -197,13 +193,15 @@ def train_on(
         stream.check_tokenizer(tokenizer.hash)
     context_length = model.config.context_length
     validation = Sequences(held_out, context_length, recipe.tokens.stride, recipe.tokens.keep_short)
-    callbacks = _callbacks(recipe, tokenizer, held_out, context_length)
     with training_sequences(learned, context_length, tokenizer, recipe, run, fingerprint) as sequences:
         separately = recipe.tokens.documents == "separate"
         data = Data(sequences, validation, tokenizer.separator_id, reads_separately=separately)
         if fills_masks(model):
             data = masked_data(data, tokenizer, recipe)
-            callbacks = masked_callbacks(recipe, tokenizer, data.validation, callbacks)
+            reading, samples = masked_reading(recipe, tokenizer, data.validation)
+        else:
+            reading, samples = _reading(recipe, tokenizer, held_out)
+        callbacks = Callbacks(reading, samples, lambda folder: tokenizer.save(folder, context_length))
         settings = closed(recipe.train)
         result = train(model, data, settings, run, fingerprint, callbacks, is_profiled)
         count = result.steps * settings.batch_size
@@ -214,6 +212,7 @@ def train_on(
 
 def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any]:
     """Write `evaluation.json`: the trained model on the held-out documents, beside the compressors."""
+    from tezgah.corpus.split_texts import SplitTexts
     from tezgah.evaluation.by_source import evaluate_by_source
     from tezgah.evaluation.compressors import baselines
     from tezgah.evaluation.readings import reading_documents
@@ -231,14 +230,14 @@ def evaluate_model(recipe: Recipe, run: Path, fingerprint: str) -> dict[str, Any
     batch_size = recipe.evaluate.batch_size
     measured, by_source = evaluate_by_source(model, stream, batch_size, place.autocast)
     corpus = run / "corpus"
-    held_out = Texts(corpus, "validation")
-    read = Texts(corpus, "validation", reading_documents(stream, recipe.evaluate.reading_bytes))
+    held_out = SplitTexts(corpus, "validation")
+    read = SplitTexts(corpus, "validation", reading_documents(stream, recipe.evaluate.reading_bytes))
     evaluation = {
         "format": FORMATS["evaluate"],
         "fingerprint": fingerprint,
         **msgspec.to_builtins(measured),
         "by_source": msgspec.to_builtins(by_source),
-        "baselines": baselines(held_out, train=Texts(corpus, training_split(recipe))),
+        "baselines": baselines(held_out, train=SplitTexts(corpus, training_split(recipe))),
         "reading_baselines": baselines(read),
     }
     write_json(run / "evaluation.json", evaluation)
@@ -256,46 +255,11 @@ def evaluation_place(recipe: Recipe) -> "Place":
     return choose_place(msgspec.structs.replace(recipe.train, compile=False, device=device))
 
 
-class Texts:
-    """The texts of a split in order, in UTF-8, read from disk each time they are gone through.
-
-    `documents` are the indices of those wanted; all are where it is None.
-    """
-
-    def __init__(self, corpus: Path, split: str, documents: "Indices | None" = None) -> None:
-        self._corpus, self._split = corpus, split
-        self._wanted = None if documents is None else frozenset(documents.tolist())
-
-    def __iter__(self) -> Iterator[bytes]:
-        from tezgah.corpus.reading import read_batches
-
-        texts = chain.from_iterable(batch["text"].to_pylist() for batch in read_batches(self._corpus, self._split))
-        for document, text in enumerate(texts):
-            if self._wanted is None or document in self._wanted:
-                yield text.encode()
-
-
-def spread_documents(corpus: Path, split: str, most: int) -> "Iterator[pa.RecordBatch]":
-    """At most `most` documents of a split, evenly over its whole length, in order."""
-    import numpy as np
-
-    from tezgah.corpus.reading import read_batches, read_index
-
-    total = read_index(corpus).splits[split].documents
-    first = 0
-    for batch in read_batches(corpus, split):
-        places = np.arange(first, first + len(batch))  # (rows,)
-        first += len(batch)
-        taken = np.flatnonzero((places + 1) * min(most, total) // total > places * min(most, total) // total)
-        yield batch.take(taken)
-
-
-def _callbacks(recipe: Recipe, tokenizer: "Tokenizer", held_out: Any, context_length: int) -> "Callbacks":
+def _reading(recipe: Recipe, tokenizer: "Tokenizer", held_out: Any) -> "tuple[Reading, Samples]":
     """What training does at a reading: bits per byte of some held-out documents, and greedy samples."""
     from tezgah.evaluation.bits_per_byte import evaluate_documents
     from tezgah.evaluation.readings import reading_documents
     from tezgah.generation.generate import generate
-    from tezgah.training.reader import Callbacks
 
     documents = reading_documents(held_out, recipe.evaluate.reading_bytes)
     batch_size, new_tokens = recipe.evaluate.batch_size, recipe.train.sample_tokens
@@ -309,7 +273,4 @@ def _callbacks(recipe: Recipe, tokenizer: "Tokenizer", held_out: Any, context_le
         texts = [generate(model, tokenizer, prompt, new_tokens)[0] for prompt in prompts]
         return [{"prompt": prompt, "text": text} for prompt, text in zip(prompts, texts, strict=True)]
 
-    def save_extras(folder: Path) -> None:
-        tokenizer.save(folder, context_length)
-
-    return Callbacks(reading, samples, save_extras)
+    return reading, samples

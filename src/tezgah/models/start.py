@@ -2,7 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -10,6 +9,7 @@ from tezgah.errors import InputError
 from tezgah.models.checkpoint import load_model, read_config
 from tezgah.models.config import CausalConfig, ModelConfig, classes_of
 from tezgah.models.families import FAMILIES
+from tezgah.models.language import LanguageModel
 from tezgah.models.settings import Objective
 
 
@@ -30,48 +30,53 @@ def start_config(folder: Path, objective: Objective, context_length: int | None 
     return dataclasses.replace(config, context_length=context_length)
 
 
-def start_model(folder: Path, vocab_size: int, objective: Objective, context_length: int | None = None) -> Any:
+def start_model(
+    folder: Path, vocab_size: int, objective: Objective, context_length: int | None = None
+) -> LanguageModel:
     """The model in `folder`, its weights in float32, with a row for each of `vocab_size` ids at least.
 
-    It is a CausalLM or an Encoder, as the objective asks. Rows it has beyond the ids stay: vocabularies are padded.
+    Rows it has beyond the ids stay: vocabularies are padded.
     Rows it lacks are the mean of its own, and said. A shorter context leaves the later positions out.
     """
     config = start_config(folder, objective, context_length)
     rows = vocab_size if vocab_size > config.vocab_size else None
-    model = load_model(folder, vocab_size=rows)
+    model: LanguageModel = load_model(folder, vocab_size=rows)
     if config.context_length < model.config.context_length:
         _shorten(model, config.context_length)
     return model
 
 
-def unfilled_model(folder: Path, objective: Objective) -> Any:
+def unfilled_model(folder: Path, objective: Objective) -> LanguageModel:
     """A model of the shape of the checkpoint in `folder`, its weights to be loaded."""
     config = start_config(folder, objective)
-    return FAMILIES[config.family].build(config)
+    model = FAMILIES[config.family].build(config)
+    assert isinstance(model, LanguageModel)
+    return model
 
 
 def _check_objective(folder: Path, config: ModelConfig, objective: Objective) -> None:
     """Refuse a model that learns another objective, or none: one without the head for it."""
-    is_causal = isinstance(config, CausalConfig)
     if classes_of(config):
         raise InputError(f"[model] from: {folder}: is a classifier of texts. Name the folder that it was made from.")
-    if is_causal and objective == "mlm":
-        raise InputError(
-            f'[model] objective = "mlm": the {config.family} in {folder} goes on from a text. Leave objective out.'
-        )
-    if not is_causal and objective == "causal":
+    if isinstance(config, CausalConfig):
+        if objective == "mlm":
+            raise InputError(
+                f'[model] objective = "mlm": the {config.family} in {folder} goes on from a text. Leave objective out.'
+            )
+        return
+    if objective == "causal":
         raise InputError(
             f"[model] from: {folder}: a {config.family} looks both ways, and learns to fill masks. "
             'Set [model] objective = "mlm".'
         )
-    if not isinstance(config, CausalConfig) and config.head != "masked_lm":
+    if config.head != "masked_lm":
         raise InputError(
             f"[model] from: {folder}: has no masked-LM head. Name a folder saved from a model for masked language "
             "modelling."
         )
 
 
-def _shorten(model: Any, context_length: int) -> None:
+def _shorten(model: LanguageModel, context_length: int) -> None:
     if model.positions is not None:
         kept = model.positions.weight[:context_length].detach().clone()
         model.positions = nn.Embedding(context_length, model.config.width, _weight=kept)

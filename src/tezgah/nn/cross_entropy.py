@@ -132,10 +132,10 @@ class _SlicedLoss(torch.autograd.Function):
             low, shift = weight.to(rows.dtype), None if bias is None else bias.to(rows.dtype)
             losses, found, row_gradients = [], [], []
             weight_gradient, bias_gradient = None, None
-            held = None
-            for part, answer in _slices(rows, answers, len(weight)):
-                held = part.new_empty(len(part), len(weight)) if held is None else held[: len(part)]
-                slope = _linear_into(held, part, low, shift)  # (slice, vocab): logits as yet
+            parts = list(_slices(rows, answers, len(weight)))
+            held = rows.new_empty(len(parts[0][0]), len(weight))  # the last slice may be shorter
+            for part, answer in parts:
+                slope = _linear_into(held[: len(part)], part, low, shift)  # (slice, vocab): logits as yet
                 loss, right = softmax_slope(slope, answer)
                 losses.append(loss)
                 found.append(right)

@@ -74,11 +74,12 @@ def _rows(pairs: Pairs, mask_id: int, width: int, most: int, seed: int) -> _Rows
     both[mask_id] = 0.0
     longest = math.sqrt(sum(float(each.norm(dim=1).max()) ** 2 for each in (of_next, of_previous)))
     values = torch.zeros(len(both), width)
-    values[:, CONSTANT] = CONSTANT_LENGTH * typical
+    constant = CONSTANT_LENGTH * typical
+    values[:, CONSTANT] = constant
     values[:, FILLING] = (longest**2 - both.square().sum(1)).clamp_min(0.0).sqrt()
     values[:, FACTORS : FACTORS + 2 * rank] = both
-    length = math.sqrt(longest**2 + (CONSTANT_LENGTH * typical) ** 2)  # of every row
-    return _Rows(values, rank, CONSTANT_LENGTH * typical * math.sqrt(width) / length, typical)
+    length = math.sqrt(longest**2 + constant**2)  # of every row
+    return _Rows(values, rank, constant * math.sqrt(width) / length, typical)
 
 
 def _shortened(rows: Tensor, tokens: NDArray[np.float64]) -> Tensor:

@@ -13,6 +13,9 @@ from tezgah.training.place import Place
 from tezgah.training.readings import loss_readings
 from tezgah.training.settings import TrainSettings
 
+Reading = Callable[[LanguageModel, Place], dict[str, Any]]
+Samples = Callable[[LanguageModel, Place], list[dict[str, str]]]
+
 
 @dataclass(frozen=True)
 class Callbacks:
@@ -22,8 +25,8 @@ class Callbacks:
     (the tokenizer's) to a folder that a model was written into.
     """
 
-    reading: Callable[[LanguageModel, Place], dict[str, Any]]
-    samples: Callable[[LanguageModel, Place], list[dict[str, str]]]
+    reading: Reading
+    samples: Samples
     save_extras: Callable[[Path], None]
 
 
