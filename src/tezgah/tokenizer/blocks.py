@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tezgah.compiled import inlined
 from tezgah.tokenizer.classes import ANY_SPACE
-from tezgah.tokenizer.compiled import inlined
 from tezgah.tokenizer.load import fetch
 from tezgah.tokenizer.pretokenize import BERT, piece_end
 from tezgah.tokenizer.runs import kind, run

@@ -13,9 +13,9 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tezgah.compiled import compiled, readonly
 from tezgah.tokenizer.blocks import fill, new_block
 from tezgah.tokenizer.classes import character_classes
-from tezgah.tokenizer.compiled import compiled, readonly
 from tezgah.tokenizer.pretokenize import SPLITS
 from tezgah.tokenizer.settings import Rule
 from tezgah.tokenizer.texts import Chunk

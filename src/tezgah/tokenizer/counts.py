@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from tezgah.compiled import compilation_told
 from tezgah.console import say
 from tezgah.errors import InputError
 from tezgah.files import atomic_file, check_format
-from tezgah.tokenizer.compiled import compilation_told
 from tezgah.tokenizer.count import LONGEST_WORD, WordCounter, Words
 from tezgah.tokenizer.settings import Rule
 from tezgah.tokenizer.texts import Chunk
@@ -122,7 +122,7 @@ def _check(words: Any, counts: NDArray[np.int64]) -> None:
 
 def _count(partial: Path, fingerprint: str, chunks: Iterable[Chunk], split: Rule, threads: int) -> Words:
     """Words of the texts; what was counted is saved in `partial` as time goes by, and when the user stops."""
-    with compilation_told(), WordCounter(split, threads) as counter:
+    with compilation_told("tokenizer engine"), WordCounter(split, threads) as counter:
         done = 0
         if partial.exists() and (stored := read_words(partial)).fingerprint == fingerprint:
             counter.start_from(stored.words, stored.documents)

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tezgah.compiled import compiled, inlined, readonly
 from tezgah.tokenizer.blocks import Block, fill, new_block
 from tezgah.tokenizer.classes import character_classes
-from tezgah.tokenizer.compiled import compiled, inlined, readonly
 from tezgah.tokenizer.pretokenize import SPLITS
 from tezgah.tokenizer.rows import Rows
 from tezgah.tokenizer.settings import Rule

@@ -7,7 +7,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from tezgah.tokenizer.compiled import inlined
+from tezgah.compiled import inlined
 
 
 @intrinsic

@@ -7,7 +7,7 @@ it: a word is walked down a tree, and the last token passed is the longest.
 import numpy as np
 from numpy.typing import NDArray
 
-from tezgah.tokenizer.compiled import compiled
+from tezgah.compiled import compiled
 from tezgah.tokenizer.pairs import HELD, KEY, NO_PAIR, TWO, pair_slot
 
 # Roots of the trees. No token is empty, so the first root's place among the nodes' ids holds the unknown token's.

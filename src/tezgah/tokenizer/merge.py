@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tezgah.tokenizer.compiled import compiled, inlined
+from tezgah.compiled import compiled, inlined
 from tezgah.tokenizer.pairs import KEY, pair_slot
 from tezgah.tokenizer.tokentable import NOTHING, TOKENS, longer, token_of
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tezgah.tokenizer.compiled import inlined
+from tezgah.compiled import inlined
 
 KEY, HELD = 0, 1
 NO_PAIR = np.int64(-1)  # the key of an empty slot

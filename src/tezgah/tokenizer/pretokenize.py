@@ -6,6 +6,7 @@ the expression would go back, the place it would go back to is remembered). A re
 library reads about 15 MB/s so; this reads more than 100 on the same core.
 """
 
+from tezgah.compiled import compiled, inlined
 from tezgah.tokenizer.classes import (
     ANY_LETTER,
     ANY_SPACE,
@@ -18,7 +19,6 @@ from tezgah.tokenizer.classes import (
     PUNCTUATION,
     UPPER,
 )
-from tezgah.tokenizer.compiled import compiled, inlined
 from tezgah.tokenizer.runs import kind, run, run_of_others, width
 from tezgah.tokenizer.settings import Rule
 

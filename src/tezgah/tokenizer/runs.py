@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tezgah.tokenizer.compiled import inlined
+from tezgah.compiled import inlined
 
 
 @inlined

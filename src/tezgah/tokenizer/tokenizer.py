@@ -9,13 +9,13 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tezgah.compiled import compilation_told
 from tezgah.console import warn
 from tezgah.cores import available_cores
 from tezgah.errors import InputError
 from tezgah.files import write_json, write_text
 from tezgah.tokenizer.artefact import Artefact, parse, roles
 from tezgah.tokenizer.bytelevel import UTF8_BYTES, token_bytes
-from tezgah.tokenizer.compiled import compilation_told
 from tezgah.tokenizer.count import Words
 from tezgah.tokenizer.engine import Encoder
 from tezgah.tokenizer.extend import extend
@@ -86,13 +86,13 @@ class Tokenizer:
         'ışık'
         """
         method = Method(split, algorithm, normalize, min_frequency, max_token_length, limit_alphabet, mask)
-        with compilation_told():
+        with compilation_told("tokenizer engine"):
             return cls(learn(utf8(texts), vocab_size, method))
 
     @classmethod
     def from_words(cls, words: Words, vocab_size: int, method: Method) -> Self:
         """The same from words that `learn.count` counted before for the same split, algorithm and normalization."""
-        with compilation_told():
+        with compilation_told("tokenizer engine"):
             return cls(learn_from_words(words, vocab_size, method))
 
     def extend(self, texts: Iterable[Any], add: int) -> "Tokenizer":
@@ -100,7 +100,7 @@ class Tokenizer:
 
         Raises InputError where this is no BPE, or one whose merges cannot go on (`extend.py`).
         """
-        with compilation_told():
+        with compilation_told("tokenizer engine"):
             return Tokenizer(Artefact(extend(self.json, utf8(texts), add, self._threads), self.separator))
 
     @property
@@ -145,7 +145,7 @@ class Tokenizer:
         Returns ids, (tokens,), and offsets, (rows + 1,): text i is ids[offsets[i]:offsets[i + 1]].
         """
         encode = self._encoder.encode_special if allow_special else self._encode
-        with compilation_told():
+        with compilation_told("tokenizer engine"):
             return gathered(in_order(encode, utf8(texts), self._threads))
 
     def _encode(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Rows:

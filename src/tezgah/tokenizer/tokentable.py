@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tezgah.tokenizer.compiled import compiled, inlined
+from tezgah.compiled import compiled, inlined
 
 NOTHING = -1
 TOKENS = 4  # where `used`, the counters of `merge.py`, says how many tokens there are

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tezgah.tokenizer.compiled import compiled, inlined
+from tezgah.compiled import compiled, inlined
 from tezgah.tokenizer.longest import longest_tokens
 from tezgah.tokenizer.pairs import HELD, KEY, LOW, NO_PAIR, TWO, pair_slot
 from tezgah.tokenizer.pretokenize import BERT

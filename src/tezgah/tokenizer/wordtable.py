@@ -7,7 +7,7 @@ compared where it lies, one word after another in an arena.
 
 import numpy as np
 
-from tezgah.tokenizer.compiled import compiled, inlined
+from tezgah.compiled import compiled, inlined
 from tezgah.tokenizer.load import load, same
 
 # columns of a row: the first and the last eight bytes; length << 48 | tag << 32 | number + 1, 0 in nobody's row; value

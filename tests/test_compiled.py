@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tezgah.tokenizer import compiled
-from tezgah.tokenizer.compiled import cache_folder, compilation_told
+from tezgah import compiled
+from tezgah.compiled import cache_folder, compilation_told
 from tezgah.tokenizer.tokenizer import Tokenizer
 
 PROGRAM = "import sys; from tezgah import Tokenizer; print(Tokenizer.load(sys.argv[1]).encode('su su'))"
@@ -54,7 +54,6 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     for each in found.values():
         each.mkdir()
     (found["installation"] / "engine.py").write_text("")
-    monkeypatch.setattr(compiled, "HERE", found["installation"])
     monkeypatch.setenv("XDG_CACHE_HOME", str(found["home"]))
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     return found
@@ -69,16 +68,16 @@ def close(place: Path) -> None:
 def test_code_is_kept_beside_the_source_or_in_the_users_cache_folder(
     places: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ):
-    beside = cache_folder.__wrapped__()
+    beside = cache_folder.__wrapped__(places["installation"])
     assert beside is not None and beside.parent == places["installation"] / "__pycache__"
     (places["installation"] / "engine.py").write_text("changed")
-    other = cache_folder.__wrapped__()
+    other = cache_folder.__wrapped__(places["installation"])
     assert other is not None and other != beside and other.parent == beside.parent
     for kept in beside.parent.iterdir():
         kept.rmdir()
     beside.parent.rmdir()
     close(places["installation"])
-    at_home = cache_folder.__wrapped__()
+    at_home = cache_folder.__wrapped__(places["installation"])
     assert at_home is not None and at_home.parent == places["home"] / "tezgah"
     assert capsys.readouterr().err == ""
 
@@ -86,7 +85,7 @@ def test_code_is_kept_beside_the_source_or_in_the_users_cache_folder(
 def test_a_folder_that_is_there_but_cannot_be_written_is_passed_over(
     places: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ):
-    beside = cache_folder.__wrapped__()
+    beside = cache_folder.__wrapped__(places["installation"])
     temporary = tempfile.TemporaryFile
 
     def refused(*arguments: Any, **named: Any) -> Any:
@@ -95,7 +94,7 @@ def test_a_folder_that_is_there_but_cannot_be_written_is_passed_over(
         return temporary(*arguments, **named)
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refused)
-    at_home = cache_folder.__wrapped__()
+    at_home = cache_folder.__wrapped__(places["installation"])
     assert at_home is not None and at_home.parent == places["home"] / "tezgah"
 
 
@@ -104,14 +103,14 @@ def test_where_nothing_can_be_written_there_is_one_warning_and_code_runs_uncache
 ):
     for place in places.values():
         close(place)
-    assert cache_folder.__wrapped__() is None
+    assert cache_folder.__wrapped__(places["installation"]) is None
     assert capsys.readouterr().err.count("warning: no folder can be written for compiled code") == 1
-    monkeypatch.setattr(compiled, "cache_folder", lambda: None)
+    monkeypatch.setattr(compiled, "cache_folder", lambda _: None)
 
     def plus_one(x: int) -> int:
         return x + 1
 
-    with compilation_told():
+    with compilation_told("tokenizer engine"):
         assert compiled.compiled(plus_one)(1) == 2
     assert "tokenizer engine: compiling" in capsys.readouterr().err
 
@@ -123,25 +122,25 @@ def test_code_of_other_states_is_removed_when_nobody_used_it_for_a_month(places:
     for name, used in ages.items():
         (parent / name / "tokenizer").mkdir(parents=True)
         os.utime(parent / name, (used, used))
-    new = cache_folder.__wrapped__()
+    new = cache_folder.__wrapped__(places["installation"])
     assert new is not None
     assert sorted(path.name for path in parent.iterdir()) == sorted(
         [new.name, "compiled-" + "1" * 16, "compiled-by-others"]
     )
     os.utime(new, (month - 60, month - 60))
-    assert cache_folder.__wrapped__() == new
+    assert cache_folder.__wrapped__(places["installation"]) == new
     assert new.stat().st_mtime > month  # to begin to use it is to use it
 
 
 def test_one_block_tells_for_those_within_it(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(compiled, "cache_folder", lambda: None)
+    monkeypatch.setattr(compiled, "cache_folder", lambda _: None)
 
     def minus_one(x: int) -> int:
         return x - 1
 
-    with compilation_told(), compilation_told():
+    with compilation_told("tokenizer engine"), compilation_told("tokenizer engine"):
         assert compiled.compiled(minus_one)(1) == 0
     assert capsys.readouterr().err.count("compiled in") == 1
-    with compilation_told():
+    with compilation_told("tokenizer engine"):
         pass
     assert capsys.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""Compiling the engine's loops: cached where a folder can be written, and said when it takes time."""
+"""Compiling loops with numba: cached where a folder can be written, and said when it takes time."""
 
 import hashlib
 import os
@@ -22,7 +22,6 @@ from tezgah.console import say, warn
 
 F = TypeVar("F", bound=Callable[..., Any])
 N = TypeVar("N", bound=np.generic)
-HERE = Path(__file__).parent
 OURS = re.compile("compiled-[0-9a-f]{16}")
 UNUSED_SECONDS = 30 * 86_400.0
 njit: Any = numba.njit  # its stubs know neither what is set for the whole library nor `_nrt`
@@ -32,7 +31,7 @@ _telling = threading.Lock()
 
 def compiled(function: F) -> F:
     """`function` as machine code that runs without the interpreter lock, kept for later processes."""
-    folder = cache_folder()
+    folder = cache_folder(Path(function.__code__.co_filename).parent)
     if folder is None:
         return njit(nogil=True)(function)  # type: ignore[no-any-return]
     usual, config.CACHE_DIR = config.CACHE_DIR, str(folder)
@@ -62,17 +61,17 @@ def readonly(array: NDArray[N]) -> NDArray[N]:
 
 
 @cache
-def cache_folder() -> Path | None:
-    """Where machine code is kept: in NUMBA_CACHE_DIR, beside the source, or in the user's cache folder.
+def cache_folder(here: Path) -> Path | None:
+    """Where machine code of sources in `here` is kept: in NUMBA_CACHE_DIR, beside them, or in the user's cache folder.
 
     None, with a warning, where none of them can be written. A folder is of one state of the sources:
     numba itself would not notice that a function in another file has changed.
     """
-    sources = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(HERE.glob("*.py")))).hexdigest()[:16]
+    sources = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(here.glob("*.py")))).hexdigest()[:16]
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     named = os.environ.get("NUMBA_CACHE_DIR")
     homes = [] if home.startswith("~") else [Path(home) / "tezgah"]  # a user without an entry has none
-    for parent in [*([Path(named)] if named else []), HERE / "__pycache__", *homes]:
+    for parent in [*([Path(named)] if named else []), here / "__pycache__", *homes]:
         folder = parent / f"compiled-{sources}"
         try:
             is_new = not folder.exists()
@@ -84,7 +83,7 @@ def cache_folder() -> Path | None:
         if is_new:
             _remove_unused(parent)
         return folder
-    warn("no folder can be written for compiled code: the tokenizer engine is compiled anew in every process")
+    warn("no folder can be written for compiled code: it is compiled anew in every process")
     return None
 
 
@@ -100,34 +99,34 @@ def _remove_unused(parent: Path) -> None:
 
 
 @contextmanager
-def compilation_told() -> Iterator[None]:
-    """While the block runs, say when something is compiled, and at its end how long that took.
+def compilation_told(name: str) -> Iterator[None]:
+    """While the block runs, say when something of `name` is compiled, and at its end how long that took.
 
     Within another such block, or beside one in another thread, it leaves the telling to that one.
     """
     if not _telling.acquire(blocking=False):
         yield
         return
-    clock = _Clock()
+    clock = _Clock(name)
     try:
         with event.install_listener("numba:compile", clock):
             yield
     finally:
         _telling.release()
         if clock.seconds:
-            say(f"tokenizer engine: compiled in {clock.seconds:.0f} s")
+            say(f"{name}: compiled in {clock.seconds:.0f} s")
 
 
 class _Clock(event.Listener):
     """Seconds spent compiling; one function's compilation holds those it calls."""
 
-    def __init__(self) -> None:
-        self.seconds, self._depth, self._begun = 0.0, 0, 0.0
+    def __init__(self, name: str) -> None:
+        self.name, self.seconds, self._depth, self._begun = name, 0.0, 0, 0.0
 
     def on_start(self, event: Any) -> None:
         if self._depth == 0:
             if not self.seconds:
-                say("tokenizer engine: compiling, once for this installation")
+                say(f"{self.name}: compiling, once for this installation")
             self._begun = time.monotonic()
         self._depth += 1
 
