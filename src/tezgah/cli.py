@@ -54,6 +54,8 @@ def _do(words: list[str]) -> None:
     else:
         operands, given = read_arguments(verbs.usage(words[0]), words[1:])
         answer = verbs.call(words[0], operands, given)
+        for piece in answer.pieces:
+            print(piece, end="", flush=True)
         if speaks():
             print(json.dumps(answer.value, ensure_ascii=False) if "json" in given else answer.text, flush=True)
 
