@@ -10,7 +10,7 @@ import torch
 
 from tezgah import Tokenizer, cli, load, new_model
 from tezgah.generation import rows_file
-from tezgah.generation.completions import complete
+from tezgah.generation.completions import complete, completions
 from tezgah.generation.generate import make_settings
 from tezgah.models.checkpoint import save_model
 
@@ -83,10 +83,10 @@ def test_rows_of_tasks_keep_their_task_and_log_probabilities_stand_beside_tokens
 def test_whoever_is_stopped_goes_on_and_the_file_is_the_same_to_the_byte(model, prompts, tmp_path, monkeypatch, stops):
     flags = [*FLAGS, "--rows", 1, "--logprobs", 1]
     assert generate(model, "--prompts", prompts, "-o", tmp_path / "whole.jsonl", *flags) == 0
-    original, made = rows_file.completions, list[Any]()
+    made = list[Any]()
 
     def stopping(*given: Any, most: int) -> Any:
-        for each in original(*given):
+        for each in completions(*given):
             if len(made) >= most:
                 raise KeyboardInterrupt
             made.append(each)

@@ -86,6 +86,7 @@ def _overview(shown: Mapping[str, Verb]) -> str:
 
 def _mend(words: list[str]) -> str:
     goes_on = words[:1] in (["run"], ["sweep"]) or words[:2] == ["tokenizer", "train"]
+    goes_on |= words[:1] == ["generate"] and "-o" in words
     return " The same command goes on from here." if goes_on else ""
 
 

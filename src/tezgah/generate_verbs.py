@@ -43,15 +43,15 @@ class CompleteFlags(GenerationSettings, frozen=True):
 
 def generate(operands: list[str], flags: GenerateFlags) -> Answer:
     """Complete prompts."""
-    from tezgah.generation.completions import complete, sampling_of
-    from tezgah.generation.prompts import given_prompts, read_prompts
-
     path, *texts = operands
-    settings = _settings(flags)
-    sampling_of(settings)  # before a model is opened for nothing
     if bool(texts) == bool(flags.prompts):
         both = "give PROMPT or --prompts FILE, not both."
         raise InputError(both if texts else "`generate` needs PROMPT. Or give --prompts FILE.")
+    from tezgah.generation.completions import complete, sampling_of
+    from tezgah.generation.prompts import given_prompts, read_prompts
+
+    settings = _settings(flags)
+    sampling_of(settings)  # before a model is opened for nothing
     prompts = read_prompts(Path(flags.prompts)) if flags.prompts else given_prompts(texts)
     if flags.stream and (len(prompts) > 1 or flags.n > 1 or flags.num_beams > 1 or flags.json or flags.o):
         raise InputError("--stream prints one completion of one PROMPT: without -n, --num-beams, --json and -o.")

@@ -59,9 +59,10 @@ def without_cache(model: Any, wanted: Wanted, sampling: Sampling) -> list[int]:
     return new_ids
 
 
-def decoded(model: Any, wanted: list[Wanted], sampling: Sampling, most_rows: int) -> list[list[int]]:
+def decoded(model: Any, wanted: list[Wanted], sampling: Sampling, most_rows: int, lookup: int = 0) -> list[list[int]]:
+    decoding = Decoding(sampling, ENDS, most_rows=most_rows, lookup=lookup)
     with evaluating(model):
-        rows = [row for row in decode(model, wanted, Decoding(sampling, ENDS, most_rows=most_rows)) if row.reason]
+        rows = [row for row in decode(model, wanted, decoding) if row.reason]
     return [row.new_ids for row in sorted(rows, key=lambda row: row.place)]
 
 
@@ -70,11 +71,11 @@ def mixed(count: int, seed: int = 1) -> list[Wanted]:
     generator = torch.Generator().manual_seed(seed)
     prompts: list[tuple[int, ...]] = []
     for _ in range(count):
-        size, kind, limit = (int(torch.randint(1, most, (1,), generator=generator)) for most in (25, 4, 40))
+        size, kind = (int(torch.randint(1, most, (1,), generator=generator).item()) for most in (25, 4))
         fresh = tuple(torch.randint(8, VOCAB, (size,), generator=generator).tolist())
         known = prompts[-1] if prompts else fresh
         prompts.append({1: fresh, 2: known, 3: (known[: size // 2] + fresh)[:24]}[kind])
-    return [Wanted(prompt, 1 + (place * 7) % limit, place % 3) for place, prompt in enumerate(prompts)]
+    return [Wanted(prompt, 1 + (place * 7) % 40, place % 3) for place, prompt in enumerate(prompts)]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -85,6 +86,33 @@ def test_rows_equal_whole_forward_passes_whatever_is_beside_them(model, way):
     for most_rows in (1, 3, 14):
         assert decoded(model, wanted, WAYS[way], most_rows) == expected
     assert decoded(model, wanted[::-1], WAYS[way], 4) == expected[::-1]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_guesses_from_the_text_change_nothing(model, way):
+    repeating = [Wanted((8, 9, 10, 11) * (1 + place % 4), 30, place) for place in range(6)]
+    wanted = [*mixed(8), *repeating]
+    expected = [without_cache(model, each, WAYS[way]) for each in wanted]
+    for most_rows, lookup in ((1, 4), (5, 1), (14, 9)):
+        assert decoded(model, wanted, WAYS[way], most_rows, lookup) == expected
+
+
+def test_a_text_that_repeats_takes_fewer_passes_with_guesses(model, monkeypatch):
+    """Of a model that, whatever it reads, goes round in a circle of ids."""
+    passes = []
+
+    def going_round(self, ids, **given):
+        passes.append(ids.shape[1])
+        given["cache"].advance(ids.shape[1])
+        return torch.nn.functional.one_hot(8 + (ids - 7) % 6, VOCAB).double()
+
+    monkeypatch.setattr(type(model), "forward", going_round)
+    monkeypatch.setattr(
+        type(model), "next_logits", lambda self, ids, cache, counts=None: going_round(self, ids, cache=cache)[:, -1]
+    )
+    (found,) = decoded(model, [Wanted((8, 9, 10), 20)], WAYS["greedy"], 1, lookup=5)
+    assert found == [8 + place % 6 for place in range(3, 23)]
+    assert len(passes) <= 1 + 6 + 3 and max(passes) == 6
 
 
 def test_prompts_read_in_several_passes_equal_those_read_in_one(model, monkeypatch):

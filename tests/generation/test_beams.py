@@ -1,7 +1,7 @@
 """Beam search, and greedy decoding, token for token as `transformers` do it."""
 
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -21,7 +21,8 @@ SHAPES = {
     "llama": ModelSettings(shape="llama", n_layers=2, width=32, n_heads=4, n_kv_heads=2, context_length=64),
     "qwen3": ModelSettings(n_layers=2, width=32, n_heads=4, n_kv_heads=2, context_length=64),
 }
-WAYS = list(product([1.0, 0.0, 2.0, -0.5], ["false", "true", "never"]))
+STOPPING: tuple[Literal["false", "true", "never"], ...] = ("false", "true", "never")
+WAYS = list(product([1.0, 0.0, 2.0, -0.5], STOPPING))
 
 
 @pytest.fixture(scope="module", params=SHAPES)

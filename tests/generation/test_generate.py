@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -104,7 +106,7 @@ def test_streamed_pieces_join_to_the_text_that_is_not_streamed(speaker, byte_tok
 
 
 def test_a_sample_is_the_same_streamed(model, byte_tokenizer):
-    warm = {"temperature": 1.0, "seed": 3, "max_new_tokens": 40}
+    warm: dict[str, Any] = {"temperature": 1.0, "seed": 3, "max_new_tokens": 40}
     (whole,) = generate(model, byte_tokenizer, "ab", **warm)
     assert "ab" + "".join(stream(model, byte_tokenizer, "ab", **warm)) == whole
 
@@ -175,7 +177,7 @@ def test_a_prompt_longer_than_the_context_is_cut_or_refused(model, byte_tokenize
         ({"num_beams": 0}, "num_beams is 0"),
         ({"num_beams": 2, "n": 3}, "n is 3, and 2 beams"),
         ({"num_beams": 2, "temperature": 1.0}, "temperature is 1.0; beam search"),
-        ({"num_beams": 2, "logprobs": 1}, "beam search keeps no logprobs"),
+        ({"num_beams": 2, "logprobs": 1}, "beam search takes no logprobs"),
         ({"typcal_p": 0.5}, "typcal_p is no setting of generation"),
         ({"top_p": 1.5}, "top_p is 1.5"),
         ({"max_seconds": -1.0}, "max_seconds is -1.0"),

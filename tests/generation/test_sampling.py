@@ -136,6 +136,9 @@ def test_settings_without_a_meaning_are_refused(name, value):
         Sampling(**{name: value})
 
 
+NO_IDS: Any = None  # which filters do not look at
+
+
 def random_scores(seed, vocab, rows=3):
     return 3 * torch.randn(rows, vocab, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
@@ -144,14 +147,14 @@ def random_scores(seed, vocab, rows=3):
 @given(seed=st.integers(0, 10**6), vocab=st.integers(2, 300), min_p=st.floats(0.001, 1.0))
 def test_min_p_keeps_what_transformers_keeps(seed, vocab, min_p):
     scores = random_scores(seed, vocab)
-    torch.testing.assert_close(keep_min_p(scores, min_p), MinPLogitsWarper(min_p)(None, scores), rtol=0, atol=0)
+    torch.testing.assert_close(keep_min_p(scores, min_p), MinPLogitsWarper(min_p)(NO_IDS, scores), rtol=0, atol=0)
 
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6), vocab=st.integers(2, 300), mass=st.floats(0.01, 0.99))
 def test_typical_keeps_what_transformers_keeps(seed, vocab, mass):
     scores = random_scores(seed, vocab)
-    torch.testing.assert_close(keep_typical(scores, mass), TypicalLogitsWarper(mass)(None, scores), rtol=0, atol=0)
+    torch.testing.assert_close(keep_typical(scores, mass), TypicalLogitsWarper(mass)(NO_IDS, scores), rtol=0, atol=0)
 
 
 @settings(max_examples=80, deadline=None)
@@ -193,7 +196,7 @@ def test_all_together_give_the_distribution_of_transformers(
 ):
     """In their order, which `generate` chooses; probabilities within 1e-6."""
     logits = random_scores(seed, 100)
-    ids = torch.randint(0, 100, (3, 30), generator=torch.Generator().manual_seed(seed))
+    ids: Any = torch.randint(0, 100, (3, 30), generator=torch.Generator().manual_seed(seed))
     config = GenerationConfig(
         do_sample=True,
         temperature=temperature,

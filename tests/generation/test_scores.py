@@ -38,7 +38,8 @@ def pair(request, tmp_path_factory) -> Any:
 def rates_of(theirs: Any, ids: list[int]) -> torch.Tensor:
     """Log-probabilities of what follows each id, (time, vocab)."""
     with torch.no_grad():
-        return theirs(torch.tensor([ids])).logits[0].double().log_softmax(-1)
+        rates: torch.Tensor = theirs(torch.tensor([ids])).logits[0].double().log_softmax(-1)
+    return rates
 
 
 def check(found: Any, expected: torch.Tensor, ids: list[int], top: int) -> None:

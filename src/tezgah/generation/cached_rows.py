@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tezgah.nn.precision import widened
+
 if TYPE_CHECKING:
     from tezgah.models.causal import CausalLM
 
@@ -48,6 +50,22 @@ class CachedRows:
         for window, new_id in zip(self.windows, ids, strict=True):
             window.append(new_id)
         return self.model.next_logits(torch.tensor(ids, device=self.device)[:, None], self.cache)
+
+    def extend(self, texts: Sequence[Prompt]) -> Tensor:
+        """Give every row as many ids as the others; logits after each, (rows, time, vocab). There must be `space`."""
+        for window, text in zip(self.windows, texts, strict=True):
+            window.extend(text)
+        return widened(self.model(torch.tensor(texts, device=self.device), cache=self.cache))
+
+    def cut(self, counts: Sequence[int]) -> None:
+        """Take back so many of each row's last ids."""
+        self.windows = [window[: len(window) - count] for window, count in zip(self.windows, counts, strict=True)]
+        self.cache.lengths -= torch.tensor(counts)
+
+    @property
+    def space(self) -> int:
+        """How many ids every row has room for as it is."""
+        return self.cache.capacity - max(map(len, self.windows))
 
     def keep(self, rows: Sequence[int]) -> None:
         """Let these rows be all, in this order; a row may be named several times."""

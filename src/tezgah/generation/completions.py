@@ -7,6 +7,7 @@ from tezgah.errors import InputError
 from tezgah.generation.beams import Beams, search
 from tezgah.generation.decode import Decoding, Reason, Wanted, decode
 from tezgah.generation.endings import TextEnding, check_stops
+from tezgah.generation.guides import guides
 from tezgah.generation.sampling import Sampling
 from tezgah.generation.scores import Logprobs
 from tezgah.generation.settings import GenerationSettings
@@ -53,14 +54,15 @@ def completions(
     model: "CausalLM", tokenizer: "Tokenizer", prompts: Sequence[ReadPrompt], settings: GenerationSettings
 ) -> Iterator[Completion]:
     """The same as they are finished, of prompts that were read."""
+    new_guide = guides(tokenizer, settings)
     if settings.num_beams > 1:
-        for place, prompt in enumerate(prompts):
-            yield from _best(model, tokenizer, place, prompt, settings)
+        for place, read in enumerate(prompts):
+            yield from _best(model, tokenizer, place, read, settings)
         return
     wanted, decoding = wanted_of(prompts, tokenizer, settings)
     endings = [TextEnding(tokenizer.text_stream(), settings.stop, settings.until == "block") for _ in wanted]
     with evaluating(model):
-        for row in decode(model, wanted, decoding, endings.__getitem__):
+        for row in decode(model, wanted, decoding, endings.__getitem__, new_guide):
             if row.reason:
                 prompt, candidate = divmod(row.place, settings.n)
                 text = endings[row.place].close()
@@ -101,6 +103,7 @@ def wanted_of(
         max_seconds=settings.max_seconds,
         most_rows=settings.rows,
         top_logprobs=settings.logprobs,
+        lookup=settings.lookup,
     )
     wanted = [Wanted(prompt.ids, prompt.max_new_tokens, row) for prompt in prompts for row in range(settings.n)]
     return wanted, decoding
@@ -126,8 +129,8 @@ def _best(
     model: "CausalLM", tokenizer: "Tokenizer", place: int, prompt: ReadPrompt, settings: GenerationSettings
 ) -> Iterator[Completion]:
     """The n best of beam search."""
-    if settings.logprobs is not None or settings.max_seconds is not None:
-        raise InputError("beam search keeps no logprobs and no max_seconds. Leave them out, or give num_beams = 1.")
+    if settings.logprobs is not None or settings.max_seconds is not None or settings.lookup:
+        raise InputError("beam search takes no logprobs, max_seconds or lookup. Leave them out, or give num_beams = 1.")
 
     def ending(new_ids: Sequence[int]) -> tuple[TextEnding, Reason | None]:
         text = TextEnding(tokenizer.text_stream(), settings.stop, settings.until == "block")

@@ -1,16 +1,19 @@
 """Ids out of a model: rows over a key-value cache, a token at a time, and new rows in the place of finished ones."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from tezgah import console
 from tezgah.errors import InputError
 from tezgah.generation.cached_rows import CachedRows
+from tezgah.generation.lookup import guess
 from tezgah.generation.sampling import GREEDY, Said, Sampling, sample
 from tezgah.generation.scores import Logprobs, logprobs_of
 from tezgah.nn.modes import evaluating
@@ -35,7 +38,8 @@ class Decoding:
 
     `most_rows` are decoded at once. A row ends at `separator_id`, or `max_seconds` after its prompt was taken up.
     Only ids below `vocab_size` are chosen: a model may have more ids than its tokenizer, to fill a round number.
-    With `top_logprobs` the log-probabilities of every chosen token are kept, and of so many of the likeliest.
+    With `top_logprobs` the log-probabilities of every chosen token are kept, and of so many of the likeliest. Up to
+    `lookup` ids are guessed ahead from the text (lookup.py), which changes no choice.
     """
 
     sampling: Sampling = GREEDY
@@ -44,6 +48,7 @@ class Decoding:
     max_seconds: float | None = None
     most_rows: int = 32
     top_logprobs: int | None = None
+    lookup: int = 0
 
     def __post_init__(self) -> None:
         if self.max_seconds is not None and not self.max_seconds > 0:
@@ -52,6 +57,8 @@ class Decoding:
             raise InputError(f"the number of rows is {self.most_rows}; give 1 or more.")
         if self.top_logprobs is not None and self.top_logprobs < 0:
             raise InputError(f"logprobs is {self.top_logprobs}; give 0 (the chosen token alone) or more.")
+        if self.lookup < 0:
+            raise InputError(f"lookup is {self.lookup}; give 0 (off) or a number of tokens.")
 
 
 class Ending(Protocol):
@@ -61,6 +68,16 @@ class Ending(Protocol):
         """Why the row ends with this id; None where it goes on."""
 
 
+class Guide(Protocol):
+    """Says which ids one row may go on with."""
+
+    def allowed(self) -> Tensor:
+        """Whether each id may come next, (vocab_size,)."""
+
+    def add(self, new_id: int) -> None:
+        """Take the row's next id."""
+
+
 @dataclass
 class Row:
     """A completion as it is made: `place` among those wanted, and `reason` once it has ended."""
@@ -68,6 +85,7 @@ class Row:
     place: int
     wanted: Wanted
     ending: Ending | None = None
+    guide: Guide | None = None
     began: float = 0.0  # seconds
     new_ids: list[int] = field(default_factory=list)
     logprobs: list[Logprobs] = field(default_factory=list)
@@ -79,23 +97,33 @@ def decode(
     wanted: Sequence[Wanted],
     decoding: Decoding,
     new_ending: Callable[[int], Ending] | None = None,
+    new_guide: Callable[[int], Guide] | None = None,
 ) -> Iterator[Row]:
-    """Every row after each of its tokens, until each has a `reason`; `new_ending(place)` watches a row's ids.
+    """Every row after each of its tokens, until each has a `reason`.
+
+    `new_ending(place)` makes what watches a row's ids, `new_guide(place)` what says which ids it may go on with.
 
     What a row comes to depends on its prompt, its random stream and `decoding` only, not on the rows beside it.
     Rows that have ended give their place to those that wait, and a prompt is read once for rows that share it.
     The caller holds `evaluating(model)` while this computes. Raises InputError for ids that the model lacks.
     """
     wanted = checked(model, wanted)
-    waiting = deque(Row(place, each, new_ending(place) if new_ending else None) for place, each in enumerate(wanted))
+    waiting = deque(
+        Row(place, each, new_ending and new_ending(place), new_guide and new_guide(place))
+        for place, each in enumerate(wanted)
+    )
     active = [_begun(waiting) for _ in range(min(decoding.most_rows, len(wanted)))]
     # Room for all that will be fed: the last new token is not.
     room = max((len(each.prompt) + each.max_new_tokens for each in wanted), default=1) - 1
     batch = CachedRows(model, len(active), room)
-    logits = batch.fill([row.wanted.prompt for row in active]) if active else None
-    while logits is not None:  # (active, vocab)
-        _choose(active, logits, decoding)
-        yield from active
+    guesses: list[list[int]] = [[] for _ in active]
+    logits = batch.fill([row.wanted.prompt for row in active])[:, None] if active else None
+    while logits is not None:  # (active, time, vocab)
+        before = [len(row.new_ids) for row in active]
+        yield from _chosen(active, logits, guesses, decoding)
+        if logits.shape[1] > 1:
+            right = [max(0, len(row.new_ids) - count - 1) for row, count in zip(active, before, strict=True)]
+            batch.cut([logits.shape[1] - 1 - count for count in right])
         ended = [index for index, row in enumerate(active) if row.reason]
         for index in ended[: len(waiting)]:
             active[index] = _begun(waiting)
@@ -104,8 +132,8 @@ def decode(
         if len(going) < len(active):
             active = [active[index] for index in going]
             batch.keep(going)
-        last = [row.new_ids[-1] if row.new_ids else row.wanted.prompt[-1] for row in active]
-        logits = batch.step(last) if active else None
+        guesses = [_guess(row, min(decoding.lookup, batch.space - 1)) for row in active]
+        logits = _read(active, guesses, batch) if active else None
 
 
 def generate_ids(
@@ -150,9 +178,44 @@ def _begun(waiting: "deque[Row]") -> Row:
     return row
 
 
+def _guess(row: Row, most: int) -> list[int]:
+    """What may follow a row's text, no more of it than there may be before the last id."""
+    most = min(most, row.wanted.max_new_tokens - len(row.new_ids) - 1)
+    return guess([*row.wanted.prompt, *row.new_ids], most) if most > 0 else []
+
+
+def _read(active: Sequence[Row], guesses: Sequence[list[int]], batch: CachedRows) -> Tensor:
+    """Give every row its last id and what is guessed after it; logits after each, (active, time, vocab)."""
+    last = [row.new_ids[-1] if row.new_ids else row.wanted.prompt[-1] for row in active]
+    longest = max(map(len, guesses))
+    if longest == 0:
+        return batch.step(last)[:, None]
+    padded = [[*guessed, *[0] * (longest - len(guessed))] for guessed in guesses]
+    return batch.extend([[each, *guessed] for each, guessed in zip(last, padded, strict=True)])
+
+
+def _chosen(active: Sequence[Row], logits: Tensor, guesses: Sequence[list[int]], decoding: Decoding) -> Iterator[Row]:
+    """Every row after each id that is chosen for it: as long as its guesses are what is chosen, and one more."""
+    going = list(range(len(active)))
+    for place in range(logits.shape[1]):
+        rows = [active[index] for index in going]
+        _choose(rows, logits[going, place], decoding)
+        yield from rows
+        going = [
+            index
+            for index in going
+            if not active[index].reason and guesses[index][place : place + 1] == active[index].new_ids[-1:]
+        ]
+        if not going:
+            return
+
+
 def _choose(active: Sequence[Row], logits: Tensor, decoding: Decoding) -> None:
     """Add to every row its next id, or the reason why it has ended."""
     scores = logits[:, : decoding.vocab_size]  # (active, vocab_size)
+    if active[0].guide:  # then all have one
+        allowed = torch.stack([row.guide.allowed() for row in active if row.guide])  # (active, vocab_size)
+        scores = scores.masked_fill(~allowed.to(scores.device), -math.inf)
     names, positions = [row.wanted.row for row in active], [len(row.new_ids) for row in active]
     said = [Said(row.wanted.prompt, row.new_ids) for row in active]
     ids = sample(scores, decoding.sampling, names, positions, said).tolist()
@@ -164,6 +227,8 @@ def _choose(active: Sequence[Row], logits: Tensor, decoding: Decoding) -> None:
             row.reason = "end"
             continue
         row.new_ids.append(new_id)
+        if row.guide:
+            row.guide.add(new_id)
         if found is not None:
             row.logprobs.append(found[index])
         row.reason = row.ending.add(new_id) if row.ending else None

@@ -1,5 +1,6 @@
 """Text out of a model: candidates that go on from a prompt."""
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,6 +10,7 @@ from tezgah.errors import InputError
 from tezgah.generation.completions import complete, read_prompt, wanted_of
 from tezgah.generation.decode import decode
 from tezgah.generation.endings import TextEnding
+from tezgah.generation.guides import guides
 from tezgah.generation.kinds import check_causal
 from tezgah.generation.settings import GenerationSettings
 from tezgah.nn.modes import evaluating
@@ -65,6 +67,8 @@ def make_settings(values: dict[str, Any]) -> GenerationSettings:
     given = dict(values)
     if isinstance(given.get("stop"), str):
         given["stop"] = (given["stop"],)
+    if isinstance(given.get("json_schema"), dict):
+        given["json_schema"] = json.dumps(given["json_schema"])
     if isinstance(given.get("early_stopping"), bool):
         given["early_stopping"] = str(given["early_stopping"]).lower()
     for name, value in given.items():
@@ -81,7 +85,7 @@ def _pieces(model: "CausalLM", tokenizer: "Tokenizer", prompt: str, settings: Ge
     read = read_prompt(model, tokenizer, prompt, settings)
     wanted, decoding = wanted_of([read], tokenizer, settings)
     ending = TextEnding(tokenizer.text_stream(), settings.stop, settings.until == "block")
-    rows = decode(model, wanted, decoding, lambda place: ending)
+    rows = decode(model, wanted, decoding, lambda place: ending, guides(tokenizer, settings))
     reason = None
     while reason is None:
         with evaluating(model):  # for one token only: the caller's own work goes on between two pieces

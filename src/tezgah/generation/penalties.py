@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tezgah.errors import InputError
+
 
 def penalized(
     scores: Tensor, prompt: Sequence[int], new: Sequence[int], repetition: float, presence: float, ngram: int
@@ -27,6 +29,8 @@ def penalized(
         scores[_places(new, scores)] -= presence
     if ngram:
         scores[_places(completing(ids, ngram), scores)] = -math.inf
+        if scores.isneginf().all():
+            raise InputError(f"no_repeat_ngram is {ngram}, and every token would repeat something. Give a larger one.")
     return scores
 
 

@@ -44,6 +44,8 @@ class GenerationSettings(Settings, frozen=True):
             extra={"commas": False, "repeats": "TEXT"},
         ),
     ] = ()
+    regex: Annotated[str, Meta(description="a completion is a match of this regular expression")] = ""
+    json_schema: Annotated[str, Meta(description="a completion is JSON of this schema, which is JSON, too")] = ""
     num_beams: Annotated[PositiveInt, Meta(description="beam search with so many beams; candidates are the n best")] = 1
     length_penalty: Annotated[
         float, Meta(description="of beams: the sum of log-probabilities is divided by length to this power")
@@ -64,3 +66,7 @@ class GenerationSettings(Settings, frozen=True):
         Meta(description="keep the log-probability of every token, and of so many of the likeliest in its place"),
     ] = None
     rows: Annotated[PositiveInt, Meta(description="completions made at once, at most")] = 32
+    lookup: Annotated[
+        NaturalInt,
+        Meta(description="guess so many tokens ahead from the text itself: faster where it repeats, the same text"),
+    ] = 0
