@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from tezgah.api import classify, evaluate, finetune, load, new_model, run, train
     from tezgah.errors import InputError
     from tezgah.generation.fill import fill
-    from tezgah.generation.generate import generate
+    from tezgah.generation.generate import generate, stream
     from tezgah.generation.likelihood import likelihoods
+    from tezgah.generation.scores import score_texts
     from tezgah.tokenizer.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
@@ -27,6 +28,8 @@ __all__ = [
     "load",
     "new_model",
     "run",
+    "score_texts",
+    "stream",
     "train",
 ]
 
@@ -36,6 +39,8 @@ _HOMES = {
     "fill": "tezgah.generation.fill",
     "generate": "tezgah.generation.generate",
     "likelihoods": "tezgah.generation.likelihood",
+    "score_texts": "tezgah.generation.scores",
+    "stream": "tezgah.generation.generate",
 }
 
 

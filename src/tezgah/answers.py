@@ -1,6 +1,6 @@
 """What the verbs of the command line have in common."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated, Any
@@ -12,10 +12,11 @@ from tezgah.settings import Settings
 
 @dataclass(frozen=True)
 class Answer:
-    """What a verb has to say on stdout: a text, or with `--json` one object."""
+    """What a verb has to say on stdout: a text, its `pieces` as they come in its place, or with `--json` one object."""
 
     text: str
     value: dict[str, Any]
+    pieces: Iterable[str] = ()
 
 
 class Plain(Settings, frozen=True):

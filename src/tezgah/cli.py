@@ -54,6 +54,8 @@ def _do(words: list[str]) -> None:
     else:
         operands, given = read_arguments(verbs.usage(words[0]), words[1:])
         answer = verbs.call(words[0], operands, given)
+        for piece in answer.pieces:
+            print(piece, end="", flush=True)
         if speaks():
             print(json.dumps(answer.value, ensure_ascii=False) if "json" in given else answer.text, flush=True)
 
@@ -84,6 +86,7 @@ def _overview(shown: Mapping[str, Verb]) -> str:
 
 def _mend(words: list[str]) -> str:
     goes_on = words[:1] in (["run"], ["sweep"]) or words[:2] == ["tokenizer", "train"]
+    goes_on |= words[:1] == ["generate"] and "-o" in words
     return " The same command goes on from here." if goes_on else ""
 
 

@@ -1,7 +1,7 @@
 """The verbs of the command line: how each is called, and what it answers."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -12,11 +12,12 @@ from tezgah.errors import InputError
 from tezgah.fields import Field, fields_of, parse
 from tezgah.finetune_verbs import FINETUNE_VERBS
 from tezgah.flags import Usage, flag_name
+from tezgah.generate_verbs import GENERATE_VERBS
 from tezgah.hub_verbs import HUB_VERBS
 from tezgah.import_verbs import IMPORT_VERBS
 from tezgah.inspect_verb import INSPECT
 from tezgah.masked_verbs import MASKED_VERBS
-from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Share
+from tezgah.model_operands import MODEL, opened, recipe_of, run_of
 from tezgah.stages import Stage
 from tezgah.sweep_verb import SWEEP
 from tezgah.tokenizer_verbs import TOKENIZER_VERBS
@@ -24,11 +25,7 @@ from tezgah.tokenizer_verbs import TOKENIZER_VERBS
 if TYPE_CHECKING:
     from tezgah.evaluation.bits_per_byte import Documents
     from tezgah.pipeline import RunResult
-    from tezgah.recipe import Recipe
     from tezgah.tokenizer.tokenizer import Tokenizer
-
-MODEL = "MODEL is a run folder, a checkpoint folder, or a Hugging Face folder of a known family."
-SEPARATOR = "=" * 80  # between candidates
 
 
 class RunFlags(Plain, frozen=True):
@@ -46,24 +43,6 @@ class RunFlags(Plain, frozen=True):
     profile: Annotated[
         bool, Meta(description="profile a few steps of the training: a trace, and a table of where their time goes")
     ] = False
-
-
-class GenerateFlags(Plain, frozen=True):
-    """Flags of `generate`."""
-
-    n: Annotated[PositiveInt, Meta(description="candidates per prompt")] = 1
-    temperature: Annotated[NaturalFloat, Meta(description="0 always takes the likeliest token")] = 0.0
-    top_k: Annotated[NaturalInt, Meta(description="sample from the k likeliest tokens; 0 is off")] = 0
-    top_p: Annotated[Share, Meta(description="sample from the likeliest tokens that together have this share")] = 1.0
-    seed: Annotated[NaturalInt, Meta(description="with it the same candidates come again")] = 1
-    max_new_tokens: Annotated[PositiveInt, Meta(description="longest completion, the prompt not counted")] = 50
-    max_length: Annotated[
-        PositiveInt | None, Meta(description="longest text, prompt and completion, in tokens; replaces max-new-tokens")
-    ] = None
-    until: Annotated[
-        Literal["block"] | None,
-        Meta(description="block: end before the first later line that starts with class, def, #, @, print or if"),
-    ] = None
 
 
 def usage(name: str) -> Usage:
@@ -105,23 +84,6 @@ def run(operands: list[str], flags: RunFlags, overrides: dict[str, str]) -> Answ
     return _told(result, result.folder / "profile" if flags.profile else None)
 
 
-def generate(operands: list[str], flags: GenerateFlags) -> Answer:
-    """Complete prompts."""
-    from tezgah.generation.generate import generate as candidates_of
-
-    path, *prompts = operands
-    model, tokenizer = _opened(path)
-    given = msgspec.structs.asdict(flags)
-    del given["json"]
-    candidates = [
-        {"prompt": prompt, "text": text}
-        for prompt in prompts
-        for text in candidates_of(model, tokenizer, prompt, **given)
-    ]
-    text = f"\n{SEPARATOR}\n".join(candidate["text"] for candidate in candidates)
-    return Answer(text, {"model": path, **given, "candidates": candidates})
-
-
 def evaluate(operands: list[str], flags: Plain) -> Answer:
     """Measure a model on files, or on the held-out text of its run."""
     from tezgah.evaluation.bits_per_byte import evaluate_documents
@@ -129,8 +91,8 @@ def evaluate(operands: list[str], flags: Plain) -> Answer:
     from tezgah.stations import evaluation_place
 
     path, *files = operands
-    recipe = _recipe_of(path)
-    model, tokenizer = _opened(path, or_fills=True)
+    recipe = recipe_of(path)
+    model, tokenizer = opened(path, or_fills=True)
     autocast, batch_size = evaluation_place(recipe).autocast, recipe.evaluate.batch_size
     if fills_masks(model):
         value = {"model": path, **_filled(path, files, model, tokenizer, autocast)}
@@ -172,20 +134,6 @@ def _told(result: "RunResult", profile: Path | None) -> Answer:
     return Answer("\n".join(lines or [f"run     {result.folder}"]), value)
 
 
-def _opened(path: str, or_fills: bool = False) -> "tuple[Any, Tokenizer]":
-    """A MODEL that goes on from texts, `or_fills` masks, on the best device here, and its tokenizer."""
-    from tezgah import api
-    from tezgah.generation.kinds import fills_masks
-    from tezgah.stations import evaluation_place
-
-    model, tokenizer = api.load(path)
-    if not (or_fills and fills_masks(model)):
-        api.check_causal(model, path)
-    if tokenizer is None:
-        raise InputError(f"{path}: has no tokenizer beside its model. Add a tokenizer.json.")
-    return model.to(evaluation_place(_recipe_of(path)).device), tokenizer
-
-
 def _filled(path: str, files: list[str], model: Any, tokenizer: "Tokenizer", autocast: Any) -> dict[str, Any]:
     """What a model makes of the fixed masks of files, or of the held-out text of its run."""
     from tezgah.api import read_texts
@@ -193,7 +141,7 @@ def _filled(path: str, files: list[str], model: Any, tokenizer: "Tokenizer", aut
     from tezgah.masked_stations import check_mask, evaluate_held_out
 
     check_mask(tokenizer, Path(path))
-    recipe = _recipe_of(path)
+    recipe = recipe_of(path)
     if files:
         batch_size = recipe.evaluate.batch_size
         measured = evaluate_masked_texts(model, tokenizer, read_texts(files), batch_size, autocast, True)
@@ -219,25 +167,10 @@ def _documents(path: str, files: list[str], tokenizer: "Tokenizer") -> "Document
 
 def _home(path: str) -> Path:
     """The run that a MODEL belongs to, which it must."""
-    home = _run_of(path)
+    home = run_of(path)
     if home is None:
         raise InputError(f"{path}: belongs to no run, so it has no held-out text. Name files to evaluate it on.")
     return home
-
-
-def _run_of(path: str) -> Path | None:
-    """The run that a run folder, its `model/` or one of its checkpoints belongs to."""
-    here = Path(path).resolve()
-    folders = (here, here.parent, here.parent.parent)
-    return next((folder for folder in folders if (folder / "tokens" / "index.json").is_file()), None)
-
-
-def _recipe_of(path: str) -> "Recipe":
-    """The recipe of a MODEL's run, the defaults where it belongs to none."""
-    from tezgah.recipe import Recipe, load_recipe
-
-    home = _run_of(path)
-    return load_recipe(home / "recipe.toml") if home and (home / "recipe.toml").is_file() else Recipe()
 
 
 VERBS: dict[str, Verb] = {
@@ -256,13 +189,7 @@ VERBS: dict[str, Verb] = {
     "sweep": SWEEP,
     **TOKENIZER_VERBS,
     "inspect": INSPECT,
-    "generate": Verb(
-        "Complete each PROMPT; candidates are printed with their prompt, a line of 80 `=` between two.",
-        ("MODEL", "PROMPT…"),
-        GenerateFlags,
-        generate,
-        f"{MODEL} After `--` a PROMPT may begin with a dash.",
-    ),
+    **GENERATE_VERBS,
     **MASKED_VERBS,
     "evaluate": Verb(
         "Measure a model: loss, perplexity and bits per byte of whole documents; or how well it fills masks.",

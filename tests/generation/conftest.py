@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tezgah.tokenizer.stream import StreamOfBytes
+
 
 class History(nn.Module):
     """Scores the next token by a float64 hash-like sum over all it sees: score = Σ decay^age · table[id].
@@ -21,17 +23,27 @@ class History(nn.Module):
         self.table = nn.Parameter(table)
         self.dropout = nn.Dropout(0.5)
         self.row_steps = 0  # rows × calls: what decoding costs
+        self.tokens = 0  # that were read
+        self.most_rows = 0  # of one call
 
     def new_cache(self, batch: int, length: int) -> "HistoryCache":
-        return HistoryCache(batch, length)
+        return HistoryCache([[] for _ in range(batch)], length)
 
-    def next_logits(self, ids: Tensor, cache: "HistoryCache") -> Tensor:
+    def next_logits(self, ids: Tensor, cache: "HistoryCache", counts: Tensor | None = None) -> Tensor:
         assert not torch.is_grad_enabled()
-        assert len(cache.ids) == len(ids)
-        cache.ids = torch.cat((cache.ids, ids), 1)
-        assert cache.length <= cache.capacity <= self.config.context_length
+        assert cache.capacity <= self.config.context_length
+        real = [ids.shape[1]] * len(ids) if counts is None else counts.tolist()
+        assert len(cache.lengths) == len(ids)
+        for row, (new, count) in enumerate(zip(ids.tolist(), real, strict=True)):
+            begin = int(cache.lengths[row])
+            cache.held[cache.first + row][begin:] = new[:count]
+            cache.lengths[row] += count
+            assert cache.lengths[row] <= cache.capacity
         self.row_steps += len(ids)
-        scores: Tensor = self.dropout(self.scores(cache.ids))
+        self.tokens += sum(real)
+        self.most_rows = max(self.most_rows, len(ids))
+        rows = cache.held[cache.first :][: len(ids)]
+        scores: Tensor = self.dropout(torch.cat([self.scores(torch.tensor([row])) for row in rows]))
         return scores
 
     def scores(self, ids: Tensor) -> Tensor:
@@ -43,16 +55,22 @@ class History(nn.Module):
 class HistoryCache:
     """Keeps the ids themselves."""
 
-    def __init__(self, batch: int, capacity: int) -> None:
-        self.ids = torch.empty(batch, 0, dtype=torch.long)
-        self.capacity = capacity
+    def __init__(self, held: list[list[int]], capacity: int, first: int = 0, lengths: Tensor | None = None) -> None:
+        self.held, self.capacity, self.first = held, capacity, first
+        self.lengths = torch.zeros(len(held), dtype=torch.long) if lengths is None else lengths
 
-    @property
-    def length(self) -> int:
-        return self.ids.shape[1]
+    def part(self, first: int, last: int) -> "HistoryCache":
+        return HistoryCache(self.held, self.capacity, first, self.lengths[first:last])
 
-    def keep_rows(self, rows: Tensor) -> None:
-        self.ids = self.ids[rows]
+    def copy_start(self, row: int, other: int, length: int) -> None:
+        assert length <= self.lengths[other]
+        self.held[row] = self.held[other][:length]
+        self.lengths[row] = length
+
+    def keep_rows(self, rows) -> None:
+        assert len(rows) <= len(self.held)
+        self.held[: len(rows)] = [list(self.held[row]) for row in rows]
+        self.lengths = self.lengths[list(rows)]
 
 
 class ByteTokenizer:
@@ -66,6 +84,9 @@ class ByteTokenizer:
 
     def decode(self, ids) -> str:
         return bytes(int(i) - 1 for i in ids).decode(errors="replace")
+
+    def text_stream(self) -> StreamOfBytes:
+        return StreamOfBytes(lambda token_id: bytes([token_id - 1]))
 
 
 @pytest.fixture

@@ -1,19 +1,139 @@
-"""Ids out of a model, over a key/value cache: one prefill of the prompt, then all rows a token at a time."""
+"""Ids out of a model: rows over a key-value cache, a token at a time, and new rows in the place of finished ones."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from tezgah import console
 from tezgah.errors import InputError
-from tezgah.generation.sampling import Sampling, sample
+from tezgah.generation.cached_rows import CachedRows
+from tezgah.generation.lookup import guess
+from tezgah.generation.sampling import GREEDY, Said, Sampling, sample
+from tezgah.generation.scores import Logprobs, logprobs_of
 from tezgah.nn.modes import evaluating
 
 if TYPE_CHECKING:
     from tezgah.models.causal import CausalLM
-    from tezgah.nn.cache import KVCache
+
+Reason = Literal["end", "stop", "block", "length", "time"]
+
+
+class Wanted(NamedTuple):
+    """A completion to make: the prompt's ids, how many new ones at most, and the name of its random stream."""
+
+    prompt: tuple[int, ...]
+    max_new_tokens: int
+    row: int = 0
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How completions are made and when they end.
+
+    `most_rows` are decoded at once. A row ends at `separator_id`, or `max_seconds` after its prompt was taken up.
+    Only ids below `vocab_size` are chosen: a model may have more ids than its tokenizer, to fill a round number.
+    With `top_logprobs` the log-probabilities of every chosen token are kept, and of so many of the likeliest. Up to
+    `lookup` ids are guessed ahead from the text (lookup.py), which changes no choice.
+    """
+
+    sampling: Sampling = GREEDY
+    separator_id: int | None = None
+    vocab_size: int | None = None
+    max_seconds: float | None = None
+    most_rows: int = 32
+    top_logprobs: int | None = None
+    lookup: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise InputError(f"max_seconds is {self.max_seconds}; give a number above 0.")
+        if self.most_rows < 1:
+            raise InputError(f"the number of rows is {self.most_rows}; give 1 or more.")
+        if self.top_logprobs is not None and self.top_logprobs < 0:
+            raise InputError(f"logprobs is {self.top_logprobs}; give 0 (the chosen token alone) or more.")
+        if self.lookup < 0:
+            raise InputError(f"lookup is {self.lookup}; give 0 (off) or a number of tokens.")
+
+
+class Ending(Protocol):
+    """Watches the ids of one row for where its text ends."""
+
+    def add(self, new_id: int) -> Reason | None:
+        """Why the row ends with this id; None where it goes on."""
+
+
+class Guide(Protocol):
+    """Says which ids one row may go on with."""
+
+    def allowed(self) -> Tensor:
+        """Whether each id may come next, (vocab_size,)."""
+
+    def add(self, new_id: int) -> None:
+        """Take the row's next id."""
+
+
+@dataclass
+class Row:
+    """A completion as it is made: `place` among those wanted, and `reason` once it has ended."""
+
+    place: int
+    wanted: Wanted
+    ending: Ending | None = None
+    guide: Guide | None = None
+    began: float = 0.0  # seconds
+    new_ids: list[int] = field(default_factory=list)
+    logprobs: list[Logprobs] = field(default_factory=list)
+    reason: Reason | None = None
+
+
+def decode(
+    model: "CausalLM",
+    wanted: Sequence[Wanted],
+    decoding: Decoding,
+    new_ending: Callable[[int], Ending] | None = None,
+    new_guide: Callable[[int], Guide] | None = None,
+) -> Iterator[Row]:
+    """Every row after each of its tokens, until each has a `reason`.
+
+    `new_ending(place)` makes what watches a row's ids, `new_guide(place)` what says which ids it may go on with.
+
+    What a row comes to depends on its prompt, its random stream and `decoding` only, not on the rows beside it.
+    Rows that have ended give their place to those that wait, and a prompt is read once for rows that share it.
+    The caller holds `evaluating(model)` while this computes. Raises InputError for ids that the model lacks.
+    """
+    wanted = checked(model, wanted)
+    waiting = deque(
+        Row(place, each, new_ending and new_ending(place), new_guide and new_guide(place))
+        for place, each in enumerate(wanted)
+    )
+    active = [_begun(waiting) for _ in range(min(decoding.most_rows, len(wanted)))]
+    # Room for all that will be fed: the last new token is not.
+    room = max((len(each.prompt) + each.max_new_tokens for each in wanted), default=1) - 1
+    batch = CachedRows(model, len(active), room)
+    guesses: list[list[int]] = [[] for _ in active]
+    logits = batch.fill([row.wanted.prompt for row in active])[:, None] if active else None
+    while logits is not None:  # (active, time, vocab)
+        before = [len(row.new_ids) for row in active]
+        yield from _chosen(active, logits, guesses, decoding)
+        if logits.shape[1] > 1:
+            right = [max(0, len(row.new_ids) - count - 1) for row, count in zip(active, before, strict=True)]
+            batch.cut([logits.shape[1] - 1 - count for count in right])
+        ended = [index for index, row in enumerate(active) if row.reason]
+        for index in ended[: len(waiting)]:
+            active[index] = _begun(waiting)
+            batch.replace(index, active[index].wanted.prompt[:-1])
+        going = _closed(len(active), [index for index in ended if active[index].reason])
+        if len(going) < len(active):
+            active = [active[index] for index in going]
+            batch.keep(going)
+        guesses = [_guess(row, min(decoding.lookup, batch.space - 1)) for row in active]
+        logits = _read(active, guesses, batch) if active else None
 
 
 def generate_ids(
@@ -28,92 +148,129 @@ def generate_ids(
 ) -> list[list[int]]:
     """The new ids of each of `rows`, in their order, without the prompt and without the separator.
 
-    A row is the name of a random stream: range(25, 50) gives the second half of what range(50)
-    gives. A row ends at `separator_id`, when `is_finished` says so of its new ids, or after
-    `max_new_tokens`; rows that have ended leave the batch. With a `vocab_size` only ids below it
-    are chosen: a model may have more ids than its tokenizer, to fill a round number.
+    A row is the name of a random stream: range(25, 50) gives the second half of what range(50) gives. A row ends at
+    `separator_id`, when `is_finished` says so of its new ids, or after `max_new_tokens`. `vocab_size` as in `Decoding`.
     """
-    _check(model, prompt, max_new_tokens)
-    completions: list[list[int]] = [[] for _ in rows]
+    decoding = Decoding(sampling, separator_id, vocab_size, most_rows=max(1, len(rows)))
+    new_ending = None if is_finished is None else lambda place: _Predicate(is_finished)
+    wanted = [Wanted(tuple(prompt), max_new_tokens, row) for row in rows]
     with evaluating(model):
-        batch = _Batch(model, prompt, len(rows), max_new_tokens)
-        active = list(range(len(rows)))  # places in `rows` that have not ended
-        for position in range(max_new_tokens):
-            logits = batch.logits[:, :vocab_size]  # (active, vocab_size)
-            ids = sample(logits, sampling, [rows[place] for place in active], position)  # (active,)
-            going = []  # indices into `active`
-            for index, (place, new_id) in enumerate(zip(active, ids.tolist(), strict=True)):
-                if new_id == separator_id:
-                    continue
-                completions[place].append(new_id)
-                if is_finished is None or not is_finished(completions[place]):
-                    going.append(index)
-            if not going or position + 1 == max_new_tokens:
-                break
-            if len(going) < len(active):
-                batch.keep(going)
-                active = [active[index] for index in going]
-            batch.append([completions[place][-1] for place in active])
-    return completions
+        ended = [row for row in decode(model, wanted, decoding, new_ending) if row.reason]
+    return [row.new_ids for row in sorted(ended, key=lambda row: row.place)]
 
 
-class _Batch:
-    """Rows that share a prompt, their cache, and the logits of what comes next, (rows, vocab_size).
+class _Predicate:
+    """Ends a row when a function says so of all its ids."""
 
-    When the cache is full it is made anew from the later half of the context, so that a new
-    token sees at least half a context of text and half a context passes between two refills.
+    def __init__(self, is_finished: Callable[[list[int]], bool]) -> None:
+        self.is_finished = is_finished
+        self.new_ids: list[int] = []
+
+    def add(self, new_id: int) -> Reason | None:
+        self.new_ids.append(new_id)
+        return "stop" if self.is_finished(self.new_ids) else None
+
+
+def _begun(waiting: "deque[Row]") -> Row:
+    """The next row, whose time begins."""
+    row = waiting.popleft()
+    row.began = monotonic()
+    return row
+
+
+def _guess(row: Row, most: int) -> list[int]:
+    """What may follow a row's text, no more of it than there may be before the last id."""
+    most = min(most, row.wanted.max_new_tokens - len(row.new_ids) - 1)
+    return guess([*row.wanted.prompt, *row.new_ids], most) if most > 0 else []
+
+
+def _read(active: Sequence[Row], guesses: Sequence[list[int]], batch: CachedRows) -> Tensor:
+    """Give every row its last id and what is guessed after it; logits after each, (active, time, vocab)."""
+    last = [row.new_ids[-1] if row.new_ids else row.wanted.prompt[-1] for row in active]
+    longest = max(map(len, guesses))
+    if longest == 0:
+        return batch.step(last)[:, None]
+    padded = [[*guessed, *[0] * (longest - len(guessed))] for guessed in guesses]
+    return batch.extend([[each, *guessed] for each, guessed in zip(last, padded, strict=True)])
+
+
+def _chosen(active: Sequence[Row], logits: Tensor, guesses: Sequence[list[int]], decoding: Decoding) -> Iterator[Row]:
+    """Every row after each id that is chosen for it: as long as its guesses are what is chosen, and one more."""
+    going = list(range(len(active)))
+    for place in range(logits.shape[1]):
+        rows = [active[index] for index in going]
+        _choose(rows, logits[going, place], decoding)
+        yield from rows
+        going = [
+            index
+            for index in going
+            if not active[index].reason and guesses[index][place : place + 1] == active[index].new_ids[-1:]
+        ]
+        if not going:
+            return
+
+
+def _choose(active: Sequence[Row], logits: Tensor, decoding: Decoding) -> None:
+    """Add to every row its next id, or the reason why it has ended."""
+    scores = logits[:, : decoding.vocab_size]  # (active, vocab_size)
+    if active[0].guide:  # then all have one
+        allowed = torch.stack([row.guide.allowed() for row in active if row.guide])  # (active, vocab_size)
+        scores = scores.masked_fill(~allowed.to(scores.device), -math.inf)
+    names, positions = [row.wanted.row for row in active], [len(row.new_ids) for row in active]
+    said = [Said(row.wanted.prompt, row.new_ids) for row in active]
+    ids = sample(scores, decoding.sampling, names, positions, said).tolist()
+    top = decoding.top_logprobs
+    found = None if top is None else logprobs_of(logits, ids, scores.shape[1], top)
+    now = monotonic()
+    for index, (row, new_id) in enumerate(zip(active, ids, strict=True)):
+        if new_id == decoding.separator_id:
+            row.reason = "end"
+            continue
+        row.new_ids.append(new_id)
+        if row.guide:
+            row.guide.add(new_id)
+        if found is not None:
+            row.logprobs.append(found[index])
+        row.reason = row.ending.add(new_id) if row.ending else None
+        if row.reason is None and len(row.new_ids) == row.wanted.max_new_tokens:
+            row.reason = "length"
+        if row.reason is None and decoding.max_seconds is not None and now - row.began >= decoding.max_seconds:
+            row.reason = "time"
+
+
+def _closed(count: int, gone: Sequence[int]) -> list[int]:
+    """The rows that stay of `count`: the last ones stand where others have gone, so that few must move.
+
+    >>> _closed(5, [1, 4])
+    [0, 3, 2]
     """
-
-    def __init__(self, model: "CausalLM", prompt: Sequence[int], n_rows: int, max_new_tokens: int) -> None:
-        self.model = model
-        self.device = next(model.parameters()).device
-        self.context_length = model.config.context_length
-        # Room for all that will be fed: the last new token is not.
-        self.room = min(len(prompt) + max_new_tokens - 1, self.context_length)
-        window = list(prompt[-self.context_length :])
-        self.windows = [list(window) for _ in range(n_rows)]  # what the cache holds, and what slides
-        self.cache, logits = self._fill([window])
-        first = torch.zeros(n_rows, dtype=torch.long, device=self.device)
-        self.cache.keep_rows(first)
-        self.logits = logits[first]  # (n_rows, vocab_size)
-
-    def append(self, ids: list[int]) -> None:
-        """Give every row its next token."""
-        for window, new_id in zip(self.windows, ids, strict=True):
-            window.append(new_id)
-        if self.cache.length < self.context_length:
-            self.logits = self.model.next_logits(self._tensor([[new_id] for new_id in ids]), self.cache)
-        else:
-            half = max(1, self.context_length // 2)
-            self.windows = [window[-half:] for window in self.windows]
-            self.cache, self.logits = self._fill(self.windows)
-
-    def keep(self, indices: list[int]) -> None:
-        """Let the other rows go."""
-        self.windows = [self.windows[index] for index in indices]
-        self.cache.keep_rows(torch.tensor(indices, device=self.device))
-
-    def _fill(self, windows: list[list[int]]) -> "tuple[KVCache, Tensor]":
-        """A new cache that holds `windows`, and the logits after them, (rows, vocab_size)."""
-        cache = self.model.new_cache(len(windows), self.room)
-        return cache, self.model.next_logits(self._tensor(windows), cache)
-
-    def _tensor(self, ids: list[list[int]]) -> Tensor:
-        return torch.tensor(ids, device=self.device)
+    kept = count - len(gone)
+    order, moving = list(range(kept)), [row for row in range(kept, count) if row not in gone]
+    for hole, row in zip([row for row in gone if row < kept], moving, strict=True):
+        order[hole] = row
+    return order
 
 
-def _check(model: "CausalLM", prompt: Sequence[int], max_new_tokens: int) -> None:
-    if max_new_tokens < 1:
-        raise InputError(f"max_new_tokens is {max_new_tokens}; give 1 or more.")
-    if len(prompt) < 1:
-        raise InputError("the prompt has no tokens; start from the separator.")
-    if max(prompt) >= model.config.vocab_size:
-        raise InputError(
-            f"the prompt has the id {max(prompt):,}, the model ids below {model.config.vocab_size:,}. "
-            "Give the tokenizer that the model was trained with."
-        )
-    if len(prompt) > model.config.context_length:
+def checked(model: "CausalLM", wanted: Sequence[Wanted]) -> list[Wanted]:
+    """What is wanted, of long prompts the last tokens alone, of which a warning says so.
+
+    Raises InputError for a completion of no tokens, an empty prompt, and ids that the model lacks.
+    """
+    if short := [each.max_new_tokens for each in wanted if each.max_new_tokens < 1]:
+        raise InputError(f"max_new_tokens is {short[0]}; give 1 or more.")
+    for prompt in dict.fromkeys(each.prompt for each in wanted):
+        if len(prompt) < 1:
+            raise InputError("the prompt has no tokens; start from the separator.")
+        if max(prompt) >= model.config.vocab_size:
+            raise InputError(
+                f"the prompt has the id {max(prompt):,}, the model ids below {model.config.vocab_size:,}. "
+                "Give the tokenizer that the model was trained with."
+            )
+    context_length = model.config.context_length
+    if longer := list(dict.fromkeys(each.prompt for each in wanted if len(each.prompt) > context_length)):
+        others = "" if len(longer) == 1 else f" ({len(longer) - 1:,} more are longer, too)"
         console.warn(
-            f"the prompt has {len(prompt):,} tokens, the model sees {model.config.context_length:,} at once: "
-            "only the last of them are read."
+            f"the prompt has {len(longer[0]):,} tokens, the model sees {context_length:,} at once: "
+            f"only the last of them are read{others}."
         )
+    return [each._replace(prompt=each.prompt[-context_length:]) for each in wanted]

@@ -1,12 +1,19 @@
 """Text out of a model: candidates that go on from a prompt."""
 
-from typing import TYPE_CHECKING, Literal
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from tezgah.errors import InputError
-from tezgah.generation.decode import generate_ids
+from tezgah.generation.completions import complete, read_prompt, wanted_of
+from tezgah.generation.decode import decode
+from tezgah.generation.endings import TextEnding
+from tezgah.generation.guides import guides
 from tezgah.generation.kinds import check_causal
-from tezgah.generation.sampling import Sampling
-from tezgah.generation.stops import ends_block, first_block
+from tezgah.generation.settings import GenerationSettings
+from tezgah.nn.modes import evaluating
 
 if TYPE_CHECKING:
     from tezgah.models.causal import CausalLM
@@ -25,33 +32,66 @@ def generate(
     seed: int = 1,
     max_length: int | None = None,
     until: Literal["block"] | None = None,
+    **settings: Any,
 ) -> list[str]:
     """`n` texts, each the prompt and its completion; candidate i depends on (seed, i), never on n.
 
     A completion ends at end-of-text, after `max_new_tokens`, or, with `until="block"`, before the
     first later line that starts something new (stops.py). `max_length` counts the prompt's tokens
-    too and takes the place of `max_new_tokens`. An empty prompt is the beginning of a document.
+    too and takes the place of `max_new_tokens`. An empty prompt is the beginning of a document. `settings` are the
+    other fields of `GenerationSettings`: `stop=["\\n\\n"]`, `min_p=0.05`, `num_beams=4` … Raises InputError for
+    settings that are not known or make no sense, and for a model that does not go on from a text.
     """
     check_causal(model, "tezgah.generate")
-    if n < 1:
-        raise InputError(f"n is {n}; give 1 or more.")
-    if until not in (None, "block"):
-        raise InputError(f"until is {until!r}; the one known value is 'block'.")
-    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
-    ids = tokenizer.encode(prompt).tolist() or [tokenizer.separator_id]
-    if max_length is not None:
-        if max_length <= len(ids):
-            raise InputError(
-                f"max_length is {max_length:,} and the prompt has {len(ids):,} tokens already. "
-                f"Give {len(ids) + 1:,} or more, or max_new_tokens, which does not count the prompt."
-            )
-        max_new_tokens = max_length - len(ids)
+    named = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "n": n, "seed": seed, "until": until}
+    chosen = make_settings({**named, "max_new_tokens": max_new_tokens, "max_length": max_length, **settings})
+    return [prompt + each.text for each in complete(model, tokenizer, [prompt], chosen)]
 
-    def is_finished(new_ids: list[int]) -> bool:
-        return until == "block" and ends_block(tokenizer.decode(new_ids))
 
-    completions = generate_ids(
-        model, ids, max_new_tokens, sampling, range(n), tokenizer.separator_id, is_finished, tokenizer.vocab_size
-    )
-    texts = [tokenizer.decode(new_ids) for new_ids in completions]
-    return [prompt + (first_block(text) if until == "block" else text) for text in texts]
+def stream(model: "CausalLM", tokenizer: "Tokenizer", prompt: str, **settings: Any) -> Iterator[str]:
+    """The completion of a prompt in pieces, as they are made; put together they are what `generate` adds to it.
+
+    `settings` are those of `generate`. What might belong to a stop, and half a character, waits for what follows.
+    Raises InputError as `generate` does, and for more than one candidate.
+    """
+    check_causal(model, "tezgah.stream")
+    chosen = make_settings(settings)
+    if chosen.n > 1 or chosen.num_beams > 1:
+        raise InputError("one completion can be streamed, and no beams: give n = 1 and num_beams = 1.")
+    return _pieces(model, tokenizer, prompt, chosen)
+
+
+def make_settings(values: dict[str, Any]) -> GenerationSettings:
+    """Settings from their names and values. Raises InputError that begins with the name of what is wrong."""
+    fields = {field.name: field for field in msgspec.structs.fields(GenerationSettings)}
+    given = dict(values)
+    if isinstance(given.get("stop"), str):
+        given["stop"] = (given["stop"],)
+    if isinstance(given.get("json_schema"), dict):
+        given["json_schema"] = json.dumps(given["json_schema"])
+    if isinstance(given.get("early_stopping"), bool):
+        given["early_stopping"] = str(given["early_stopping"]).lower()
+    for name, value in given.items():
+        if name not in fields:
+            raise InputError(f"{name} is no setting of generation; they are {', '.join(fields)}.")
+        try:
+            given[name] = msgspec.convert(value, fields[name].type)
+        except msgspec.ValidationError as error:
+            raise InputError(f"{name} is {value!r}: {str(error)[0].lower()}{str(error)[1:]}.") from None
+    return GenerationSettings(**given)
+
+
+def _pieces(model: "CausalLM", tokenizer: "Tokenizer", prompt: str, settings: GenerationSettings) -> Iterator[str]:
+    read = read_prompt(model, tokenizer, prompt, settings)
+    wanted, decoding = wanted_of([read], tokenizer, settings)
+    ending = TextEnding(tokenizer.text_stream(), settings.stop, settings.until == "block")
+    rows = decode(model, wanted, decoding, lambda place: ending, guides(tokenizer, settings))
+    reason = None
+    while reason is None:
+        with evaluating(model):  # for one token only: the caller's own work goes on between two pieces
+            reason = next(rows).reason
+        if piece := ending.take():
+            yield piece
+    ending.close()
+    if piece := ending.take():
+        yield piece

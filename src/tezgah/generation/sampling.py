@@ -1,7 +1,7 @@
-"""The choice of the next token: greedy, temperature, top-k, top-p.
+"""The choice of the next token: greedy, or drawn from what penalties, temperature and filters leave.
 
-Top-p is nucleus sampling, Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration",
-section 3.1. Temperature acts first, then top-k, then top-p, the order of `transformers`.
+Penalties act first (penalties.py), then temperature, top-k, top-p, min-p and typical (filters.py), the order of
+`transformers`.
 
 A draw is a pure function of (seed, row, position). No generator carries state from one token to
 the next, so row 3 of eight candidates is the row 3 of three.
@@ -10,11 +10,14 @@ the next, so row 3 of eight candidates is the row 3 of three.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from tezgah.errors import InputError
+from tezgah.generation.filters import keep_likely, keep_min_p, keep_typical
+from tezgah.generation.penalties import penalized
 from tezgah.seeds import named_seed
 
 
@@ -23,13 +26,22 @@ class Sampling:
     """How the next token is chosen. Temperature 0 is greedy: the most likely token, exactly.
 
     `top_k` keeps the k most likely tokens (0 keeps all); `top_p` keeps the fewest most likely
-    tokens that hold that much probability together (1.0 keeps all).
+    tokens that hold that much probability together (1.0 keeps all); `min_p` keeps those at least so likely beside the
+    likeliest (0.0 keeps all); `typical_p` keeps those whose surprise is nearest to the expected one, until they hold
+    that much together (1.0 keeps all). A `repetition_penalty` above 1 makes the tokens of the text so far less
+    likely, a `presence_penalty` is taken from the score of those generated so far, and no sequence of
+    `no_repeat_ngram` tokens comes twice (0 is off).
     """
 
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 1
+    min_p: float = 0.0
+    typical_p: float = 1.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    no_repeat_ngram: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < math.inf:
@@ -38,23 +50,56 @@ class Sampling:
             raise InputError(f"top_k is {self.top_k}; give 0 (off) or a positive number of tokens.")
         if not 0 < self.top_p <= 1:
             raise InputError(f"top_p is {self.top_p}; give a probability above 0, at most 1 (off).")
+        if not 0 <= self.min_p <= 1:
+            raise InputError(f"min_p is {self.min_p}; give a share from 0 (off) to 1.")
+        if not 0 < self.typical_p <= 1:
+            raise InputError(f"typical_p is {self.typical_p}; give a probability above 0, at most 1 (off).")
+        if not 0 < self.repetition_penalty < math.inf:
+            raise InputError(f"repetition_penalty is {self.repetition_penalty}; give a positive number, 1 is off.")
+        if not -math.inf < self.presence_penalty < math.inf:
+            raise InputError(f"presence_penalty is {self.presence_penalty}; give a number, 0 is off.")
+        if self.no_repeat_ngram < 0:
+            raise InputError(f"no_repeat_ngram is {self.no_repeat_ngram}; give 0 (off) or a number of tokens.")
+
+    @property
+    def has_penalties(self) -> bool:
+        """Whether a choice depends on what was said before."""
+        return self.repetition_penalty != 1 or self.presence_penalty != 0 or self.no_repeat_ngram > 0
 
 
 GREEDY = Sampling()
 
 
-def sample(logits: Tensor, sampling: Sampling, rows: Sequence[int], position: int) -> Tensor:
+class Said(NamedTuple):
+    """A row's ids so far: the prompt's as it was read, and those that were chosen."""
+
+    prompt: Sequence[int]
+    new: Sequence[int]
+
+
+def sample(
+    logits: Tensor,
+    sampling: Sampling,
+    rows: Sequence[int],
+    position: int | Sequence[int],
+    said: Sequence[Said] | None = None,
+) -> Tensor:
     """One id for each row of `logits`, (rows, vocab_size); int64, (rows,), on the same device.
 
-    `rows` names the random stream of each row, `position` the draw in it.
+    `rows` names the random stream of each row, `position` the draw in it, one for all or one for each. Penalties need
+    what each row has `said`.
     """
     if logits.isnan().any():
         raise InputError("the model's scores are not numbers (NaN): its weights are damaged, or its training diverged.")
+    scores = logits if said is None or not sampling.has_penalties else penalize(logits, sampling, said)
     if sampling.temperature == 0:
-        return logits.argmax(-1)
-    scores = logits.cpu() if logits.device.type == "mps" else logits  # mps has no float64
-    scores = keep_likely(scores.double() / sampling.temperature, sampling.top_k, sampling.top_p)
-    draws = torch.tensor([uniform(sampling.seed, row, position) for row in rows], dtype=torch.float64)
+        return scores.argmax(-1)
+    scores = scores.cpu() if scores.device.type == "mps" else scores  # mps has no float64
+    scores = filtered(scores.double() / sampling.temperature, sampling)
+    positions = [position] * len(rows) if isinstance(position, int) else position
+    draws = torch.tensor(
+        [uniform(sampling.seed, row, place) for row, place in zip(rows, positions, strict=True)], dtype=torch.float64
+    )
     # The inverse of the distribution function, in the order of ids: a rounding difference in the
     # logits moves the bounds by as little, where sorted tokens could change places.
     bounds = scores.softmax(-1).cumsum(-1)  # (rows, vocab_size)
@@ -63,27 +108,29 @@ def sample(logits: Tensor, sampling: Sampling, rows: Sequence[int], position: in
     return ids.squeeze(-1).to(logits.device)
 
 
-def keep_likely(scores: Tensor, top_k: int, top_p: float) -> Tensor:
-    """`scores`, (rows, vocab_size), with -inf wherever top-k or top-p leaves a token out.
+def penalize(scores: Tensor, sampling: Sampling, said: Sequence[Said]) -> Tensor:
+    """`scores`, (rows, vocab_size), after the penalties for what each row has said."""
+    return torch.stack(
+        [
+            penalized(
+                row,
+                each.prompt,
+                each.new,
+                sampling.repetition_penalty,
+                sampling.presence_penalty,
+                sampling.no_repeat_ngram,
+            )
+            for row, each in zip(scores, said, strict=True)
+        ]
+    )
 
-    Tokens that tie at the edge stay together: which of two equals goes on must not hang on its id.
 
-    >>> scores = torch.tensor([[0.5, 0.25, 0.125, 0.125]]).log()
-    >>> keep_likely(scores, top_k=2, top_p=1.0).exp().tolist()
-    [[0.5, 0.25, 0.0, 0.0]]
-    >>> keep_likely(scores, top_k=0, top_p=0.6).exp().tolist()      # 0.5 alone falls short of 0.6
-    [[0.5, 0.25, 0.0, 0.0]]
-    """
-    if 0 < top_k < scores.shape[-1]:
-        edge = scores.topk(top_k).values[:, -1:]  # (rows, 1)
-        scores = scores.masked_fill(scores < edge, -math.inf)
-    if top_p < 1:
-        ordered = scores.sort(descending=True).values  # (rows, vocab_size)
-        chance = ordered.softmax(-1)
-        before = chance.cumsum(-1) - chance  # probability of all that is likelier
-        edge = ordered.masked_fill(before >= top_p, math.inf).amin(-1, keepdim=True)  # (rows, 1)
-        scores = scores.masked_fill(scores < edge, -math.inf)
-    return scores
+def filtered(scores: Tensor, sampling: Sampling) -> Tensor:
+    """`scores`, (rows, vocab_size), with -inf wherever a filter leaves a token out."""
+    scores = keep_likely(scores, sampling.top_k, sampling.top_p)
+    if sampling.min_p > 0:
+        scores = keep_min_p(scores, sampling.min_p)
+    return keep_typical(scores, sampling.typical_p) if sampling.typical_p < 1 else scores
 
 
 def uniform(seed: int, row: int, position: int) -> float:

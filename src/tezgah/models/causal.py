@@ -66,9 +66,18 @@ class CausalLM(nn.Module):
             return linear(last_states(hidden, attention_mask), self.classifier)
         return F.linear(hidden, self.head_weight())
 
-    def next_logits(self, ids: Tensor, cache: KVCache) -> Tensor:
-        """Logits of what follows the last of `ids` alone, (batch, vocab), float32; `cache` as in `forward`."""
-        return widened(F.linear(self.hidden(ids, cache=cache)[:, -1], self.head_weight()))
+    def next_logits(self, ids: Tensor, cache: KVCache, counts: Tensor | None = None) -> Tensor:
+        """Logits of what follows the last of `ids` alone, (batch, vocab), float32 at least; `cache` as in `forward`.
+
+        With `counts`, (batch,), on the CPU, only so many ids of each row are text, and the rest is padding behind
+        them, which nothing before it sees and the cache forgets.
+        """
+        hidden = self.hidden(ids, cache=cache)  # (batch, time, width)
+        if counts is None:
+            return widened(F.linear(hidden[:, -1], self.head_weight()))
+        cache.lengths += counts - ids.shape[1]
+        rows = torch.arange(len(ids), device=hidden.device)
+        return widened(F.linear(hidden[rows, (counts - 1).to(hidden.device)], self.head_weight()))
 
     def hidden(
         self,
@@ -89,6 +98,8 @@ class CausalLM(nn.Module):
             raise ValueError(f"{end} tokens exceed context_length {self.config.context_length}")
         if positions is None and attention_mask is not None and attention_mask.ndim == 2:
             positions = text_positions(attention_mask)[:, start:]
+        if positions is None and cache is not None and cache.is_ragged:
+            positions = cache.positions(x.shape[1]).to(x.device)  # (batch, time)
         if self.positions is not None:
             x = x + (self.positions.weight[start:end] if positions is None else self.positions(positions))
         x = F.dropout(x, self.config.embedding_dropout, self.training)
@@ -121,7 +132,7 @@ class CausalLM(nn.Module):
         dtype = weight.dtype
         if torch.is_autocast_enabled(weight.device.type):
             dtype = torch.get_autocast_dtype(weight.device.type)
-        return KVCache(self.config.stack, batch, length, weight.device, dtype)
+        return KVCache.empty(self.config.stack, batch, length, weight.device, dtype)
 
     def compiled_parts(self) -> Iterator[nn.Module]:
         """The modules worth compiling one by one: every block (one compilation serves all) and the loss.

@@ -15,6 +15,15 @@ def text_positions(padding: Tensor) -> Tensor:
     return (padding.long().cumsum(-1) - 1).clamp_min(0)
 
 
+def ragged_pattern(positions: Tensor, keys: int) -> Tensor:
+    """Which of `keys` keys the tokens at `positions`, (rows, time), see: those not behind them, (rows, time, keys).
+
+    >>> ragged_pattern(torch.tensor([[1], [0]]), keys=2).int().tolist()
+    [[[1, 1]], [[1, 0]]]
+    """
+    return torch.arange(keys, device=positions.device) <= positions[:, :, None]
+
+
 def packed_documents(documents: Tensor) -> tuple[Tensor, Tensor]:
     """For rows of several documents: who may look where, (batch, time, time), and positions, (batch, time).
 
@@ -39,12 +48,12 @@ def attention_pattern(
 
     `allowed` is None, or 0 at padding, (batch, keys), or any pattern, (batch, time, keys); of a causal stack its
     queries look at no later key all the same. With a `reach` they look at keys at most so many places away. None is
-    the plain case: everything, or everything before.
+    the plain case: everything, or everything before, as of a single query.
 
     >>> attention_pattern(0, 4, False, None, torch.device("cpu"), reach=1)[0, 0].int().tolist()
     [[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 1], [0, 0, 1, 1]]
     """
-    if allowed is None and reach is None and (start == 0 or not causal):
+    if allowed is None and reach is None and (start == 0 or time == 1 or not causal):
         return None
     pattern = torch.ones(1, time, start + time, dtype=torch.bool, device=device)
     if causal:

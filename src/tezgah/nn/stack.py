@@ -9,7 +9,7 @@ from tezgah.nn.block import Block
 from tezgah.nn.blocked_attention import LONGEST_BLOCKED, later_keys
 from tezgah.nn.cache import KVCache
 from tezgah.nn.config import Rope, StackConfig
-from tezgah.nn.masks import attention_pattern
+from tezgah.nn.masks import attention_pattern, ragged_pattern
 from tezgah.nn.norms import build_norm
 from tezgah.nn.positions import rotary_table
 from tezgah.nn.trace import Trace
@@ -64,13 +64,20 @@ class Stack(nn.Module):
         """Map embeddings `x`, (batch, time, width), to hidden states of the same shape.
 
         `allowed` is 0 at padding, (batch, keys), or where a query may not look, (batch, time, keys), cached
-        keys included. `positions`, (batch, time), are those after the cached ones where not given.
-        `head_mask` is (heads,) or (layers, heads).
+        keys included; it is not given with a cache of rows of different lengths. `positions`, (batch, time), are
+        those after the cached ones where not given. `head_mask` is (heads,) or (layers, heads).
         """
         start, time = cache.length if cache is not None else 0, x.shape[1]
-        rotary, local_rotary = self._rotary(start, time, positions)
+        if cache is not None and cache.is_ragged:
+            assert allowed is None, "rows of different lengths hide what is behind them, and nothing else"
+            places = cache.positions(time).to(x.device)  # (batch, time), of which the last is start + time - 1
+            allowed = ragged_pattern(places, start + time)
+            self._turn_up_to(start + time)
+            rotary, local_rotary = _turns(self.cos, self.sin, places), _turns(self.local_cos, self.local_sin, places)
+        else:
+            rotary, local_rotary = self._rotary(start, time, positions)
         view = View(
-            later=self._later(time, trace),
+            later=self._later(time, trace) if start == 0 else None,
             mask=self._mask(attention_pattern(start, time, self.config.causal, allowed, x.device)),
             rotary=rotary,
             cache=cache,
@@ -110,11 +117,14 @@ class Stack(nn.Module):
         """Cosines and sines as a `View` has them: the stack's, and its local blocks' own."""
         if self.config.rope is None:
             return None, None
-        end = start + time if positions is None else int(positions.max()) + 1
-        if end > self.turned:
-            self._turn(min(self.context_length, max(end, 2 * self.turned)))
+        self._turn_up_to(start + time if positions is None else int(positions.max()) + 1)
         at = slice(start, start + time) if positions is None else positions
         return _turns(self.cos, self.sin, at), _turns(self.local_cos, self.local_sin, at)
+
+    def _turn_up_to(self, end: int) -> None:
+        """Let the tables of rotations have at least `end` positions."""
+        if self.config.rope is not None and end > self.turned:
+            self._turn(min(self.context_length, max(end, 2 * self.turned)))
 
     def _mask(self, pattern: Tensor | None) -> Mask | None:
         """A pattern, (batch or 1, 1, time, keys), as attention uses it: a query that sees nothing is let see all first.

@@ -23,7 +23,7 @@ from tezgah.tokenizer.learn import Method, learn, learn_from_words
 from tezgah.tokenizer.reading import COMMON_SEPARATORS, read_artefact
 from tezgah.tokenizer.rows import Rows, gathered, in_order
 from tezgah.tokenizer.settings import Algorithm, Normalization, Split
-from tezgah.tokenizer.stream import text_of_bytes, text_of_ids
+from tezgah.tokenizer.stream import StreamOfBytes, StreamOfTokens, TextStream, pieces
 from tezgah.tokenizer.texts import utf8
 
 
@@ -177,11 +177,14 @@ class Tokenizer:
         >>> list(tokenizer.decode_stream(tokenizer.encode("köy")))
         ['k', 'ö', 'y']
         """
-        known = (self._known(int(each)) for each in ids)
+        return pieces(self.text_stream(), (int(each) for each in ids))
+
+    def text_stream(self) -> TextStream:
+        """The same for one who has the ids one by one: `add` gives what an id completes, `end` what was waiting."""
         if self._bytes is None:
-            return text_of_ids(known, self._encoder.decode, self._encoder.is_byte)
+            return StreamOfTokens(self._encoder.decode, lambda token_id: self._encoder.is_byte(self._known(token_id)))
         held = self._bytes
-        return text_of_bytes(held[each] or b"" for each in known)
+        return StreamOfBytes(lambda token_id: held[self._known(token_id)] or b"")
 
     def _known(self, token_id: int) -> int:
         if not 0 <= token_id < self.vocab_size:

@@ -1,0 +1,136 @@
+"""Beam search: the likeliest completions as a whole, the best few kept at every token.
+
+As `transformers` does it, so that the same tokens come out: twice as many candidates as beams are taken, so that
+enough go on when some end; sums are float32, as there; and `early_stopping` has its three meanings.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tezgah.errors import InputError
+from tezgah.generation.cached_rows import CachedRows
+from tezgah.generation.decode import Wanted, checked
+from tezgah.generation.sampling import Said, Sampling, penalize
+from tezgah.nn.modes import evaluating
+
+if TYPE_CHECKING:
+    from tezgah.models.causal import CausalLM
+
+NEVER = -1e9  # the score of what is no candidate
+
+
+@dataclass(frozen=True)
+class Beams:
+    """How many completions are followed (`count`), how many come back, and when the search ends.
+
+    A completion's score is the sum of its log-probabilities divided by its length to the power `length_penalty`.
+    The search ends when `count` have ended ("true"); when the best that goes on, at its present length, is no better
+    than the worst that ended ("false"); or when it could not become so at any length ("never").
+    """
+
+    count: int
+    best: int = 1
+    length_penalty: float = 1.0
+    early_stopping: Literal["false", "true", "never"] = "false"
+
+    def __post_init__(self) -> None:
+        if self.best > self.count:
+            raise InputError(f"n is {self.best}, and {self.count} beams have no more to give. Raise num_beams.")
+
+
+class Hypothesis(NamedTuple):
+    """A completion, its score, and whether end-of-text ended it."""
+
+    ids: list[int]
+    score: float
+    is_ended: bool
+
+
+class _Candidate(NamedTuple):
+    beam: int  # that it goes on from
+    ids: list[int]
+    score: float  # the sum of its log-probabilities
+    is_over: bool = False
+    is_ended: bool = False
+
+
+def search(
+    model: "CausalLM",
+    prompt: Sequence[int],
+    max_new_tokens: int,
+    beams: Beams,
+    sampling: Sampling,
+    separator_id: int | None = None,
+    vocab_size: int | None = None,
+    is_finished: Callable[[list[int]], bool] | None = None,
+) -> list[Hypothesis]:
+    """The `beams.best` completions of a prompt, the best first; the rest as in `generate_ids`.
+
+    Penalties of `sampling` act on log-probabilities. Raises InputError for a temperature, which beams have not.
+    """
+    if sampling.temperature != 0:
+        raise InputError(f"temperature is {sampling.temperature}; beam search takes 0 only. Or give num_beams = 1.")
+    (wanted,) = checked(model, [Wanted(tuple(prompt), max_new_tokens)])
+    with evaluating(model):
+        batch = CachedRows(model, beams.count, len(wanted.prompt) + max_new_tokens - 1)
+        logits = batch.fill([wanted.prompt] * beams.count)[:, :vocab_size]  # (count, vocab_size)
+        running = [_Candidate(0, [], 0.0 if beam == 0 else NEVER) for beam in range(beams.count)]
+        over: list[Hypothesis] = []
+        for length in range(1, max_new_tokens + 1):
+            found = []
+            for beam, new_id, score in _likeliest(logits, running, wanted.prompt, sampling):
+                ids = [*running[beam].ids, new_id]
+                is_ended = new_id == separator_id
+                is_over = is_ended or length == max_new_tokens or (is_finished is not None and is_finished(ids))
+                found.append(_Candidate(beam, ids, score, is_over, is_ended))
+            over = _best_over(over, found[: beams.count], length, beams)
+            # Where too few go on, some that are over do so too, as what can no longer win.
+            lowered = [each._replace(score=each.score + NEVER) if each.is_over else each for each in found]
+            running = sorted(lowered, key=lambda each: -each.score)[: beams.count]
+            is_settled = _is_settled(over, running[0].score, length, max_new_tokens, beams)
+            if is_settled or all(each.is_over for each in found):
+                break
+            batch.keep([each.beam for each in running])
+            logits = batch.step([each.ids[-1] for each in running])[:, :vocab_size]
+    return [each._replace(ids=each.ids[: len(each.ids) - each.is_ended]) for each in over[: beams.best]]
+
+
+def _likeliest(
+    logits: Tensor, running: Sequence[_Candidate], prompt: Sequence[int], sampling: Sampling
+) -> list[tuple[int, int, float]]:
+    """The likeliest continuations, twice as many as beams, the best first: beam, new id, score."""
+    rates = logits.float().log_softmax(-1)  # (beams, vocab_size)
+    if sampling.has_penalties:
+        rates = penalize(rates, sampling, [Said(prompt, each.ids) for each in running])
+    sums = rates + torch.tensor([each.score for each in running], device=rates.device)[:, None]
+    top = sums.flatten().topk(min(2 * len(running), sums.numel()))
+    vocab_size = rates.shape[1]
+    places = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    return [(place // vocab_size, place % vocab_size, score) for place, score in places]
+
+
+def _best_over(over: Sequence[Hypothesis], found: Sequence[_Candidate], length: int, beams: Beams) -> list[Hypothesis]:
+    """The best completions that are over, with those of the best candidates that are now."""
+    new = [
+        Hypothesis(each.ids, _per_length(each.score, length, beams), each.is_ended) for each in found if each.is_over
+    ]
+    return sorted([*over, *new], key=lambda each: -each.score)[: beams.count]
+
+
+def _is_settled(over: Sequence[Hypothesis], best: float, length: int, longest: int, beams: Beams) -> bool:
+    """Whether the search ends, `best` being the highest sum of those that go on."""
+    if len(over) < beams.count:
+        return False
+    if beams.early_stopping == "true":
+        return True
+    reached = longest if beams.early_stopping == "never" and beams.length_penalty > 0 else length
+    return _per_length(best, reached, beams) <= over[-1].score
+
+
+def _per_length(score: float, length: int, beams: Beams) -> float:
+    return float(np.float32(score) / np.float32(length**beams.length_penalty))

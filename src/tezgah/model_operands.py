@@ -1,0 +1,41 @@
+"""The MODEL of a command line that goes on from texts: opened with its tokenizer, and the run that it belongs to."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tezgah.errors import InputError
+
+if TYPE_CHECKING:
+    from tezgah.recipe import Recipe
+    from tezgah.tokenizer.tokenizer import Tokenizer
+
+MODEL = "MODEL is a run folder, a checkpoint folder, or a Hugging Face folder of a known family."
+
+
+def opened(path: str, or_fills: bool = False) -> "tuple[Any, Tokenizer]":
+    """A MODEL that goes on from texts, `or_fills` masks, on the best device here, and its tokenizer."""
+    from tezgah import api
+    from tezgah.generation.kinds import fills_masks
+    from tezgah.stations import evaluation_place
+
+    model, tokenizer = api.load(path)
+    if not (or_fills and fills_masks(model)):
+        api.check_causal(model, path)
+    if tokenizer is None:
+        raise InputError(f"{path}: has no tokenizer beside its model. Add a tokenizer.json.")
+    return model.to(evaluation_place(recipe_of(path)).device), tokenizer
+
+
+def run_of(path: str) -> Path | None:
+    """The run that a run folder, its `model/` or one of its checkpoints belongs to."""
+    here = Path(path).resolve()
+    folders = (here, here.parent, here.parent.parent)
+    return next((folder for folder in folders if (folder / "tokens" / "index.json").is_file()), None)
+
+
+def recipe_of(path: str) -> "Recipe":
+    """The recipe of a MODEL's run, the defaults where it belongs to none."""
+    from tezgah.recipe import Recipe, load_recipe
+
+    home = run_of(path)
+    return load_recipe(home / "recipe.toml") if home and (home / "recipe.toml").is_file() else Recipe()

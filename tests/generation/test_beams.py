@@ -1,0 +1,130 @@
+"""Beam search, and greedy decoding, token for token as `transformers` do it."""
+
+from itertools import product
+from typing import Any, Literal
+
+import pytest
+import torch
+import transformers
+
+from tezgah.errors import InputError
+from tezgah.generation.beams import Beams, search
+from tezgah.generation.decode import generate_ids
+from tezgah.generation.sampling import Sampling
+from tezgah.models.build import build_config, build_model
+from tezgah.models.checkpoint import load_model, save_model
+from tezgah.models.settings import ModelSettings
+
+VOCAB = 61
+SHAPES = {
+    "gpt2": ModelSettings(shape="gpt2", n_layers=2, width=32, n_heads=4, context_length=64),
+    "llama": ModelSettings(shape="llama", n_layers=2, width=32, n_heads=4, n_kv_heads=2, context_length=64),
+    "qwen3": ModelSettings(n_layers=2, width=32, n_heads=4, n_kv_heads=2, context_length=64),
+}
+STOPPING: tuple[Literal["false", "true", "never"], ...] = ("false", "true", "never")
+WAYS = list(product([1.0, 0.0, 2.0, -0.5], STOPPING))
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def pair(request, tmp_path_factory) -> Any:
+    """One of ours and the same in `transformers`, in float64, with weights that make ends and repetitions likely."""
+    made: Any = build_model(build_config(SHAPES[request.param], VOCAB), seed=3)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.ndim == 2:
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.3)
+        made.head_weight()[0] *= 2  # the separator is likelier than most
+    folder = tmp_path_factory.mktemp("pair")
+    save_model(made, folder, separator_id=0)
+    theirs: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64)
+    return load_model(folder, torch.float64).eval(), theirs.eval()
+
+
+def prompts(count: int) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(5)
+    sizes = torch.randint(1, 12, (count,), generator=generator).tolist()
+    return [torch.randint(1, VOCAB, (size,), generator=generator).tolist() for size in sizes]
+
+
+def theirs_of(model: Any, prompt: list[int], new: int, **settings: Any) -> list[list[int]]:
+    """The new ids of each returned sequence, up to its end."""
+    found = model.generate(
+        torch.tensor([prompt]), max_new_tokens=new, do_sample=False, eos_token_id=0, pad_token_id=0, **settings
+    )
+    rows = [row[len(prompt) :].tolist() for row in found]
+    return [row[: row.index(0)] if 0 in row else row for row in rows]
+
+
+def test_beams_equal_those_of_transformers(pair):
+    ours, theirs = pair
+    ended = 0
+    for place, prompt in enumerate(prompts(36)):
+        penalty, early = WAYS[place % len(WAYS)]
+        beams = Beams(2 + place % 4, 2, penalty, early)
+        found = search(ours, prompt, 16, beams, Sampling(), separator_id=0)
+        stopping = {"false": False, "true": True, "never": "never"}[early]
+        expected = theirs_of(
+            theirs,
+            prompt,
+            16,
+            num_beams=beams.count,
+            num_return_sequences=2,
+            length_penalty=penalty,
+            early_stopping=stopping,
+        )
+        assert [each.ids for each in found] == expected, (prompt, beams)
+        ended += sum(each.is_ended for each in found)
+    assert 5 < ended < 70
+
+
+def test_scores_are_those_of_transformers(pair):
+    ours, theirs = pair
+    for prompt in prompts(4):
+        found = search(ours, prompt, 10, Beams(4, 4), Sampling(), separator_id=0)
+        expected = theirs.generate(
+            torch.tensor([prompt]),
+            max_new_tokens=10,
+            num_beams=4,
+            num_return_sequences=4,
+            eos_token_id=0,
+            pad_token_id=0,
+            do_sample=False,
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
+        torch.testing.assert_close(torch.tensor([each.score for each in found]), expected.sequences_scores.float())
+
+
+def test_beams_with_penalties_equal_those_of_transformers(pair):
+    ours, theirs = pair
+    for prompt in prompts(6):
+        found = search(ours, prompt, 14, Beams(3), Sampling(repetition_penalty=1.4, no_repeat_ngram=2), separator_id=0)
+        settings = {"num_beams": 3, "repetition_penalty": 1.4, "no_repeat_ngram_size": 2}
+        assert [each.ids for each in found] == theirs_of(theirs, prompt, 14, **settings)
+
+
+def test_greedy_rows_equal_those_of_transformers(pair):
+    ours, theirs = pair
+    for prompt in prompts(24):
+        assert generate_ids(ours, prompt, 20, Sampling(), separator_id=0) == theirs_of(theirs, prompt, 20)
+
+
+def test_one_beam_is_greedy(pair):
+    for prompt in prompts(4):
+        (found,) = search(pair[0], prompt, 12, Beams(1), Sampling())
+        assert [found.ids] == generate_ids(pair[0], prompt, 12, Sampling())
+
+
+def test_beams_past_the_context_go_on_from_its_later_half(pair):
+    ours, _ = pair
+    (alone,) = search(ours, [3, 4], 90, Beams(1), Sampling())
+    assert [alone.ids] == generate_ids(ours, [3, 4], 90, Sampling())
+    assert [len(each.ids) for each in search(ours, [3, 4], 90, Beams(3, 3), Sampling())] == [90] * 3
+
+
+def test_what_beams_cannot_do_is_refused(pair):
+    with pytest.raises(InputError, match="temperature is 1"):
+        search(pair[0], [1], 4, Beams(2), Sampling(temperature=1.0))
+    with pytest.raises(InputError, match="n is 3, and 2 beams"):
+        Beams(2, 3)
