@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tezgah.errors import InputError
+from tezgah.generation.cpu.packing import can_pack
+from tezgah.generation.cpu.tokens import CompiledStep
 from tezgah.nn.precision import widened
 
 if TYPE_CHECKING:
     from tezgah.models.causal import CausalLM
 
 Prompt = Sequence[int]
+COMPILED_ROWS = 32  # beyond it torch's products are faster
 READ_TOKENS = 8_192  # at most in one pass over prompts: the activations of more would be as large as a model
 
 
@@ -20,14 +24,16 @@ class CachedRows:
 
     When a row fills the context it is read anew from the later half of it, so that a new token sees at least half
     a context of text and half a context passes between two readings. `room` is the length that no row will pass.
+    On a CPU few rows take their steps in compiled code, with `int8` from weights of 8 bits.
     """
 
-    def __init__(self, model: "CausalLM", most: int, room: int) -> None:
+    def __init__(self, model: "CausalLM", most: int, room: int, int8: bool = False) -> None:
         self.model = model
         self.device = next(model.parameters()).device
         self.context_length = model.config.context_length
         self.windows: list[list[int]] = []  # what the cache holds of each row
         self.cache = model.new_cache(most, min(room, self.context_length))
+        self.compiled = _compiled_step(model, most, self.cache.capacity, int8)
 
     def fill(self, prompts: Sequence[Prompt]) -> Tensor:
         """Begin with these prompts, each read once however often it is there; logits (rows, vocab).
@@ -49,6 +55,8 @@ class CachedRows:
         self._slide()
         for window, new_id in zip(self.windows, ids, strict=True):
             window.append(new_id)
+        if self.compiled is not None:
+            return self.compiled(ids, self.cache)
         return self.model.next_logits(torch.tensor(ids, device=self.device)[:, None], self.cache)
 
     def extend(self, texts: Sequence[Prompt]) -> Tensor:
@@ -111,6 +119,18 @@ class CachedRows:
             counts = torch.tensor([len(texts[index]) for index in group])
             logits.append(self.model.next_logits(ids.to(self.device), self.cache.part(first, last), counts))
         return torch.cat(logits)
+
+
+def _compiled_step(model: "CausalLM", most: int, capacity: int, int8: bool) -> CompiledStep | None:
+    """The compiled step where there is one for the model, and it pays. Raises InputError where `int8` needs it."""
+    if can_pack(model) and (int8 or most <= COMPILED_ROWS):
+        return CompiledStep(model, most, capacity, int8)
+    if int8:
+        raise InputError(
+            "int8: weights of 8 bits are for float32 and bfloat16 models on a CPU that normalize what goes into a "
+            f"block, with widths that are multiples of 16; this {model.config.family} is not one. Leave int8 out."
+        )
+    return None
 
 
 def _groups(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[range]:

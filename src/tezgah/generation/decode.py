@@ -39,7 +39,7 @@ class Decoding:
     `most_rows` are decoded at once. A row ends at `separator_id`, or `max_seconds` after its prompt was taken up.
     Only ids below `vocab_size` are chosen: a model may have more ids than its tokenizer, to fill a round number.
     With `top_logprobs` the log-probabilities of every chosen token are kept, and of so many of the likeliest. Up to
-    `lookup` ids are guessed ahead from the text (lookup.py), which changes no choice.
+    `lookup` ids are guessed ahead from the text (lookup.py), which changes no choice. `int8` rounds weights to 8 bits.
     """
 
     sampling: Sampling = GREEDY
@@ -49,6 +49,7 @@ class Decoding:
     most_rows: int = 32
     top_logprobs: int | None = None
     lookup: int = 0
+    int8: bool = False
 
     def __post_init__(self) -> None:
         if self.max_seconds is not None and not self.max_seconds > 0:
@@ -115,7 +116,7 @@ def decode(
     active = [_begun(waiting) for _ in range(min(decoding.most_rows, len(wanted)))]
     # Room for all that will be fed: the last new token is not.
     room = max((len(each.prompt) + each.max_new_tokens for each in wanted), default=1) - 1
-    batch = CachedRows(model, len(active), room)
+    batch = CachedRows(model, len(active), room, decoding.int8)
     guesses: list[list[int]] = [[] for _ in active]
     logits = batch.fill([row.wanted.prompt for row in active])[:, None] if active else None
     while logits is not None:  # (active, time, vocab)

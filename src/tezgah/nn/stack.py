@@ -72,7 +72,7 @@ class Stack(nn.Module):
             assert allowed is None, "rows of different lengths hide what is behind them, and nothing else"
             places = cache.positions(time).to(x.device)  # (batch, time), of which the last is start + time - 1
             allowed = ragged_pattern(places, start + time)
-            self._turn_up_to(start + time)
+            self.turn_up_to(start + time)
             rotary, local_rotary = _turns(self.cos, self.sin, places), _turns(self.local_cos, self.local_sin, places)
         else:
             rotary, local_rotary = self._rotary(start, time, positions)
@@ -117,11 +117,11 @@ class Stack(nn.Module):
         """Cosines and sines as a `View` has them: the stack's, and its local blocks' own."""
         if self.config.rope is None:
             return None, None
-        self._turn_up_to(start + time if positions is None else int(positions.max()) + 1)
+        self.turn_up_to(start + time if positions is None else int(positions.max()) + 1)
         at = slice(start, start + time) if positions is None else positions
         return _turns(self.cos, self.sin, at), _turns(self.local_cos, self.local_sin, at)
 
-    def _turn_up_to(self, end: int) -> None:
+    def turn_up_to(self, end: int) -> None:
         """Let the tables of rotations have at least `end` positions."""
         if self.config.rope is not None and end > self.turned:
             self._turn(min(self.context_length, max(end, 2 * self.turned)))
