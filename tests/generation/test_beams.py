@@ -128,3 +128,12 @@ def test_what_beams_cannot_do_is_refused(pair):
         search(pair[0], [1], 4, Beams(2), Sampling(temperature=1.0))
     with pytest.raises(InputError, match="n is 3, and 2 beams"):
         Beams(2, 3)
+
+
+@pytest.mark.slow
+def test_two_hundred_prompts_give_the_tokens_of_transformers(pair):
+    ours, theirs = pair
+    for prompt in prompts(200):
+        assert generate_ids(ours, prompt, 24, Sampling(), separator_id=0) == theirs_of(theirs, prompt, 24)
+        found = search(ours, prompt, 24, Beams(4, 4), Sampling(), separator_id=0)
+        assert [each.ids for each in found] == theirs_of(theirs, prompt, 24, num_beams=4, num_return_sequences=4)

@@ -25,7 +25,7 @@ def speaker(history, byte_tokenizer):
             scores = history.next_logits(model, ids, cache, counts)
             scores.fill_(0)
             for row, length in enumerate(cache.lengths.tolist()):
-                scores[row, spoken[length - 1]] = 1
+                scores[row, spoken[min(length, len(spoken)) - 1]] = 1
             return scores
 
         model.next_logits = next_logits

@@ -20,6 +20,7 @@ SCHEMA = {
     },
     "required": ["name", "count"],
     "additionalProperties": False,
+    "x-guidance": {"whitespace_flexible": False},  # else this model writes nothing but spaces
 }
 
 
@@ -33,7 +34,7 @@ def model(history, tokenizer):
     return history(tokenizer.vocab_size, 128)
 
 
-@pytest.mark.parametrize("expression", [r"[a-c]{2,5}( [0-9]+){2}", r"(ab|12)+!", r"köy(ü|de)?\."])
+@pytest.mark.parametrize("expression", [r"[a-c]{2,5}( [0-9]+){2}", r"(ab|12){1,4}!", r"köy(ü|de)?\."])
 @pytest.mark.parametrize("temperature", [0.0, 2.0])
 def test_a_completion_matches_the_expression(model, tokenizer, expression, temperature):
     settings = make_settings({"regex": expression, "n": 6, "temperature": temperature, "max_new_tokens": 60})

@@ -44,10 +44,10 @@ def rates_of(theirs: Any, ids: list[int]) -> torch.Tensor:
 
 def check(found: Any, expected: torch.Tensor, ids: list[int], top: int) -> None:
     for each, rates, chosen in zip(found, expected, ids, strict=True):
-        assert each.chosen == pytest.approx(rates[chosen].item(), abs=1e-9)
+        assert each.chosen == pytest.approx(rates[chosen].item(), abs=1e-7)
         best = rates[:257].topk(top)
         assert [token_id for token_id, _ in each.top] == best.indices.tolist()
-        assert [rate for _, rate in each.top] == pytest.approx(best.values.tolist(), abs=1e-9)
+        assert [rate for _, rate in each.top] == pytest.approx(best.values.tolist(), abs=1e-7)
 
 
 def test_scores_of_texts_are_those_of_transformers(pair, byte_tokenizer, monkeypatch):
@@ -67,7 +67,7 @@ def test_a_text_longer_than_the_context_is_scored_as_generation_sees_it(pair, by
         expected.append(rates_of(theirs, window)[-1, each].item())
         window.append(each)
         window = window if len(window) <= 48 else window[-24:]
-    assert [each.chosen for each in found.logprobs] == pytest.approx(expected, abs=1e-9)
+    assert [each.chosen for each in found.logprobs] == pytest.approx(expected, abs=1e-7)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.3])

@@ -13,6 +13,7 @@ from torch import Tensor
 def keep_likely(scores: Tensor, top_k: int, top_p: float) -> Tensor:
     """`scores`, (rows, vocab_size), with -inf wherever top-k or top-p leaves a token out.
 
+    >>> import torch
     >>> scores = torch.tensor([[0.5, 0.25, 0.125, 0.125]]).log()
     >>> keep_likely(scores, top_k=2, top_p=1.0).exp().tolist()
     [[0.5, 0.25, 0.0, 0.0]]
@@ -34,6 +35,7 @@ def keep_likely(scores: Tensor, top_k: int, top_p: float) -> Tensor:
 def keep_min_p(scores: Tensor, min_p: float) -> Tensor:
     """Only tokens at least `min_p` times as likely as the likeliest.
 
+    >>> import torch
     >>> keep_min_p(torch.tensor([[0.5, 0.25, 0.125, 0.125]]).log(), 0.4).exp().tolist()
     [[0.5, 0.25, 0.0, 0.0]]
     """
@@ -44,6 +46,7 @@ def keep_min_p(scores: Tensor, min_p: float) -> Tensor:
 def keep_typical(scores: Tensor, typical_p: float) -> Tensor:
     """Only the tokens whose surprise, −log p, is nearest to the expected one, the fewest that hold `typical_p`.
 
+    >>> import torch
     >>> keep_typical(torch.tensor([[0.5, 0.25, 0.125, 0.125]]).log(), 0.2).exp().tolist()   # the entropy is 1.75 bits
     [[0.0, 0.25, 0.0, 0.0]]
     """
