@@ -10,6 +10,8 @@ from tezgah.changes import Training
 from tezgah.corpus import reading, rules
 from tezgah.corpus.columns import OURS
 from tezgah.evaluation.bits_per_byte import Evaluation
+from tezgah.evaluation.calibration import Bin
+from tezgah.evaluation.detailed import DetailedEvaluation, PlaceScore
 from tezgah.finetuning import metrics
 from tezgah.finetuning.classify import Classified
 from tezgah.finetuning.record import FORMAT as FINETUNE_FORMAT
@@ -34,9 +36,10 @@ PAGE = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="u
 WRITTEN: list[Any] = [
     *(reading.CorpusSummary, reading.Amount, reading.Dropped, Measures, TokensIndex, SplitIndex),
     *(Stamp, Training, TrainingState, PartIndex, PartTensor, Rates, Row, Sample, Evaluation, State, Mark),
+    *(DetailedEvaluation, PlaceScore),
     *(SharesRecord, SourceShare),
     *(record.SweepRecord, record.PointRecord, record.Edge),
-    *(FinetuneRecord, Mistake, Epoch, Classified, metrics.Measured, metrics.ClassScore, metrics.Bin),
+    *(FinetuneRecord, Mistake, Epoch, Classified, metrics.Measured, metrics.ClassScore, Bin),
 ]
 
 

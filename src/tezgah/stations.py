@@ -21,7 +21,7 @@ from tezgah.training_sequences import tell_shares, training_sequences
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tezgah.evaluation.bits_per_byte import Indices
+    from tezgah.evaluation.windows import Indices
     from tezgah.models.language import LanguageModel
     from tezgah.tokenizer.tokenizer import Tokenizer
     from tezgah.training.loop import TrainResult

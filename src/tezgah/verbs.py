@@ -1,14 +1,14 @@
 """The verbs of the command line: how each is called, and what it answers."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from tezgah.answers import Answer, Plain, Verb, lines
+from tezgah.answers import Answer, Plain, Verb
 from tezgah.curves_verb import CURVES
-from tezgah.errors import InputError
+from tezgah.evaluate_verb import EVALUATE
 from tezgah.fields import Field, fields_of, parse
 from tezgah.finetune_verbs import FINETUNE_VERBS
 from tezgah.flags import Usage, flag_name
@@ -16,16 +16,14 @@ from tezgah.hub_verbs import HUB_VERBS
 from tezgah.import_verbs import IMPORT_VERBS
 from tezgah.inspect_verb import INSPECT
 from tezgah.masked_verbs import MASKED_VERBS
+from tezgah.opening import opened
 from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Share
 from tezgah.stages import Stage
 from tezgah.sweep_verb import SWEEP
 from tezgah.tokenizer_verbs import TOKENIZER_VERBS
 
 if TYPE_CHECKING:
-    from tezgah.evaluation.bits_per_byte import Documents
     from tezgah.pipeline import RunResult
-    from tezgah.recipe import Recipe
-    from tezgah.tokenizer.tokenizer import Tokenizer
 
 MODEL = "MODEL is a run folder, a checkpoint folder, or a Hugging Face folder of a known family."
 SEPARATOR = "=" * 80  # between candidates
@@ -110,7 +108,7 @@ def generate(operands: list[str], flags: GenerateFlags) -> Answer:
     from tezgah.generation.generate import generate as candidates_of
 
     path, *prompts = operands
-    model, tokenizer = _opened(path)
+    model, tokenizer = opened(path)
     given = msgspec.structs.asdict(flags)
     del given["json"]
     candidates = [
@@ -120,25 +118,6 @@ def generate(operands: list[str], flags: GenerateFlags) -> Answer:
     ]
     text = f"\n{SEPARATOR}\n".join(candidate["text"] for candidate in candidates)
     return Answer(text, {"model": path, **given, "candidates": candidates})
-
-
-def evaluate(operands: list[str], flags: Plain) -> Answer:
-    """Measure a model on files, or on the held-out text of its run."""
-    from tezgah.evaluation.bits_per_byte import evaluate_documents
-    from tezgah.generation.kinds import fills_masks
-    from tezgah.stations import evaluation_place
-
-    path, *files = operands
-    recipe = _recipe_of(path)
-    model, tokenizer = _opened(path, or_fills=True)
-    autocast, batch_size = evaluation_place(recipe).autocast, recipe.evaluate.batch_size
-    if fills_masks(model):
-        value = {"model": path, **_filled(path, files, model, tokenizer, autocast)}
-        return Answer(lines(value), value)
-    stream = _documents(path, files, tokenizer)
-    measured = evaluate_documents(model, stream, batch_size, autocast=autocast, show_progress=True)
-    value = {"model": path, **msgspec.to_builtins(measured)}
-    return Answer(lines(value), value)
 
 
 def report(operands: list[str], flags: Plain) -> Answer:
@@ -172,74 +151,6 @@ def _told(result: "RunResult", profile: Path | None) -> Answer:
     return Answer("\n".join(lines or [f"run     {result.folder}"]), value)
 
 
-def _opened(path: str, or_fills: bool = False) -> "tuple[Any, Tokenizer]":
-    """A MODEL that goes on from texts, `or_fills` masks, on the best device here, and its tokenizer."""
-    from tezgah import api
-    from tezgah.generation.kinds import fills_masks
-    from tezgah.stations import evaluation_place
-
-    model, tokenizer = api.load(path)
-    if not (or_fills and fills_masks(model)):
-        api.check_causal(model, path)
-    if tokenizer is None:
-        raise InputError(f"{path}: has no tokenizer beside its model. Add a tokenizer.json.")
-    return model.to(evaluation_place(_recipe_of(path)).device), tokenizer
-
-
-def _filled(path: str, files: list[str], model: Any, tokenizer: "Tokenizer", autocast: Any) -> dict[str, Any]:
-    """What a model makes of the fixed masks of files, or of the held-out text of its run."""
-    from tezgah.api import read_texts
-    from tezgah.evaluation.masked import evaluate_masked_texts
-    from tezgah.masked_stations import check_mask, evaluate_held_out
-
-    check_mask(tokenizer, Path(path))
-    recipe = _recipe_of(path)
-    if files:
-        batch_size = recipe.evaluate.batch_size
-        measured = evaluate_masked_texts(model, tokenizer, read_texts(files), batch_size, autocast, True)
-    else:
-        measured, _ = evaluate_held_out(model, tokenizer, recipe, _home(path), autocast)
-    found: dict[str, Any] = msgspec.to_builtins(measured)
-    return found
-
-
-def _documents(path: str, files: list[str], tokenizer: "Tokenizer") -> "Documents":
-    """The documents of files, or, where none are named, the held-out ones of the run that a MODEL belongs to."""
-    if files:
-        from tezgah.api import read_texts
-        from tezgah.evaluation.texts import TextDocuments
-
-        return TextDocuments(tokenizer, list(read_texts(files)))
-    from tezgah.tokens.shards import TokenStream
-
-    stream = TokenStream(_home(path) / "tokens", "validation")
-    stream.check_tokenizer(tokenizer.hash)
-    return stream
-
-
-def _home(path: str) -> Path:
-    """The run that a MODEL belongs to, which it must."""
-    home = _run_of(path)
-    if home is None:
-        raise InputError(f"{path}: belongs to no run, so it has no held-out text. Name files to evaluate it on.")
-    return home
-
-
-def _run_of(path: str) -> Path | None:
-    """The run that a run folder, its `model/` or one of its checkpoints belongs to."""
-    here = Path(path).resolve()
-    folders = (here, here.parent, here.parent.parent)
-    return next((folder for folder in folders if (folder / "tokens" / "index.json").is_file()), None)
-
-
-def _recipe_of(path: str) -> "Recipe":
-    """The recipe of a MODEL's run, the defaults where it belongs to none."""
-    from tezgah.recipe import Recipe, load_recipe
-
-    home = _run_of(path)
-    return load_recipe(home / "recipe.toml") if home and (home / "recipe.toml").is_file() else Recipe()
-
-
 VERBS: dict[str, Verb] = {
     "new": Verb("Write a starter recipe, commented, into DIR.", ("DIR",), Plain, new),
     "run": Verb(
@@ -264,14 +175,7 @@ VERBS: dict[str, Verb] = {
         f"{MODEL} After `--` a PROMPT may begin with a dash.",
     ),
     **MASKED_VERBS,
-    "evaluate": Verb(
-        "Measure a model: loss, perplexity and bits per byte of whole documents; or how well it fills masks.",
-        ("MODEL", "[FILE…]"),
-        Plain,
-        evaluate,
-        f"{MODEL} Without a FILE the held-out documents of its run are read. Of a masked language model it is the "
-        "loss per masked token, the share filled right and the pseudo-perplexity per word; the masks never change.",
-    ),
+    "evaluate": EVALUATE,
     "report": Verb("Draw report.html and curves.png of a run from its files.", ("RUN",), Plain, report),
     "curves": CURVES,
     **FINETUNE_VERBS,

@@ -52,6 +52,16 @@ def mean_interval(values: ArrayLike, purpose: str, level: float = LEVEL, resampl
     return Interval(value=value, low=low, high=high, level=level)
 
 
+def ratio_interval(parts: ArrayLike, wholes: ArrayLike, purpose: str) -> Interval:
+    """The sum of `parts` over the sum of `wholes`, (tasks,) each, and its interval over tasks drawn anew."""
+    both = np.stack([np.asarray(parts, np.float64), np.asarray(wholes, np.float64)], axis=1)  # (tasks, 2)
+    if not both[:, 1].sum() > 0:
+        raise InputError("there is nothing to take a share of. Give tasks with some text.")
+    means = resampled_means(both, purpose, RESAMPLES)
+    low, high = percentiles(means[:, 0] / np.maximum(means[:, 1], 1e-300), LEVEL)
+    return Interval(value=float(both[:, 0].sum() / both[:, 1].sum()), low=low, high=high)
+
+
 def resampled_means(numbers: NDArray[np.float64], purpose: str, resamples: int) -> NDArray[np.float64]:
     """Means of `numbers`, (tasks,) or (tasks, columns), over tasks drawn anew; (resamples,) or (resamples, columns)."""
     count = len(numbers)

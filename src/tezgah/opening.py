@@ -1,0 +1,47 @@
+"""Opening the MODEL that a verb is given: itself, its tokenizer, and the run that it belongs to."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tezgah.errors import InputError
+
+if TYPE_CHECKING:
+    from tezgah.recipe import Recipe
+    from tezgah.tokenizer.tokenizer import Tokenizer
+
+
+def opened(path: str, or_fills: bool = False) -> "tuple[Any, Tokenizer]":
+    """A MODEL that goes on from texts, `or_fills` masks, on the best device here, and its tokenizer."""
+    from tezgah import api
+    from tezgah.generation.kinds import fills_masks
+    from tezgah.stations import evaluation_place
+
+    model, tokenizer = api.load(path)
+    if not (or_fills and fills_masks(model)):
+        api.check_causal(model, path)
+    if tokenizer is None:
+        raise InputError(f"{path}: has no tokenizer beside its model. Add a tokenizer.json.")
+    return model.to(evaluation_place(recipe_of(path)).device), tokenizer
+
+
+def home_of(path: str) -> Path:
+    """The run that a MODEL belongs to, which it must."""
+    home = run_of(path)
+    if home is None:
+        raise InputError(f"{path}: belongs to no run, so it has no held-out text. Name files to evaluate it on.")
+    return home
+
+
+def run_of(path: str) -> Path | None:
+    """The run that a run folder, its `model/` or one of its checkpoints belongs to."""
+    here = Path(path).resolve()
+    folders = (here, here.parent, here.parent.parent)
+    return next((folder for folder in folders if (folder / "tokens" / "index.json").is_file()), None)
+
+
+def recipe_of(path: str) -> "Recipe":
+    """The recipe of a MODEL's run, the defaults where it belongs to none."""
+    from tezgah.recipe import Recipe, load_recipe
+
+    home = run_of(path)
+    return load_recipe(home / "recipe.toml") if home and (home / "recipe.toml").is_file() else Recipe()
