@@ -9,7 +9,7 @@ from msgspec import Meta
 from tezgah.answers import Answer, Plain, Verb, lines, table
 from tezgah.errors import InputError
 from tezgah.opening import home_of, opened, recipe_of
-from tezgah.settings import PositiveInt
+from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Share
 
 if TYPE_CHECKING:
     from tezgah.evaluation.detailed import DetailedEvaluation
@@ -27,17 +27,37 @@ class EvaluateFlags(Plain, frozen=True):
         Meta(description="tokens between the beginnings of two windows, so that all but the first have context before"),
     ] = None
     by: Annotated[
-        tuple[Side, ...], Meta(description="show also the loss by place in the context, by source, or the calibration")
+        tuple[Side, ...],
+        Meta(description="measure also the loss by place in the context or by source, and how well confidence fits"),
     ] = ()
+    tasks: Annotated[
+        str,
+        Meta(description="file of code tasks, .jsonl or .jsonl.gz: sample, test in a sandbox, tell pass@k"),
+    ] = ""
+    o: Annotated[str, Meta(description="folder of the results of --tasks; one that was begun goes on")] = ""
+    n: Annotated[PositiveInt, Meta(description="samples a task")] = 20
+    temperature: Annotated[NaturalFloat, Meta(description="of the samples")] = 0.2
+    top_p: Annotated[Share, Meta(description="sample from the likeliest tokens that together have this share")] = 0.95
+    seed: Annotated[NaturalInt, Meta(description="with it the same samples come again")] = 1
+    k: Annotated[tuple[str, ...], Meta(description="which pass@k to tell; 1,10 where there are so many samples")] = ()
+    max_new_tokens: Annotated[PositiveInt, Meta(description="longest sample, the prompt not counted")] = 256
+    accept_weak_isolation: Annotated[
+        bool, Meta(description="run samples also where the system cannot confine them")
+    ] = False
 
 
 def evaluate(operands: list[str], flags: EvaluateFlags) -> Answer:
     """Measure a model on files, or on the held-out text of its run."""
+    from tezgah.evaluation.bits_per_byte import evaluate_documents as whole
     from tezgah.evaluation.detailed import evaluate_detailed
     from tezgah.generation.kinds import fills_masks
     from tezgah.stations import evaluation_place
 
     path, *files = operands
+    if flags.tasks:
+        return _on_tasks(path, files, flags)
+    if flags.o:
+        raise InputError("-o is the folder of the results of --tasks. Give --tasks too, or leave it out.")
     recipe = recipe_of(path)
     model, tokenizer = opened(path, or_fills=True)
     autocast, batch_size = evaluation_place(recipe).autocast, recipe.evaluate.batch_size
@@ -49,10 +69,37 @@ def evaluate(operands: list[str], flags: EvaluateFlags) -> Answer:
         value = {"model": path, **_filled(path, files, model, tokenizer, autocast)}
         return Answer(lines(value), value)
     stream, sources = _documents(path, files, tokenizer)
+    if not flags.stride and not flags.by:
+        value = {"model": path, **msgspec.to_builtins(whole(model, stream, batch_size, None, autocast, True))}
+        return Answer(lines(value), value)
     found = evaluate_detailed(model, tokenizer, stream, batch_size, flags.stride, autocast, sources, show_progress=True)
     value = {"model": path, **msgspec.to_builtins(found)}
     figures = {name: each for name, each in value.items() if not isinstance(each, list | dict)}
     return Answer("\n\n".join([lines(figures), *(_shown(found, side) for side in flags.by)]), value)
+
+
+def _on_tasks(path: str, files: list[str], flags: EvaluateFlags) -> Answer:
+    """Measure a model on code tasks."""
+    from tezgah.task_measure import Asked, figures, measure_tasks, value_of, whole_numbers
+
+    if files or flags.stride or flags.by:
+        raise InputError("--tasks reads no FILE, and takes neither --stride nor --by. Measure these by themselves.")
+    if not flags.o:
+        raise InputError("--tasks needs -o, the folder of its results.")
+    folder = Path(flags.o)
+    asked = Asked(
+        tasks=Path(flags.tasks),
+        n=flags.n,
+        temperature=flags.temperature,
+        top_p=flags.top_p,
+        seed=flags.seed,
+        ks=whole_numbers(flags.k, "-k") or tuple(k for k in (1, 10) if k <= flags.n),
+        max_new_tokens=flags.max_new_tokens,
+        accept_weak=flags.accept_weak_isolation,
+    )
+    found = measure_tasks(path, asked, folder)
+    shown = {**figures(found), "results": str(folder / "results.jsonl")}
+    return Answer(lines(shown), {"model": path, **value_of(found, folder)})
 
 
 def _filled(path: str, files: list[str], model: Any, tokenizer: "Tokenizer", autocast: Any) -> dict[str, Any]:
@@ -111,10 +158,14 @@ def _shown(found: "DetailedEvaluation", side: Side) -> str:
         )
     if side == "position":
         head = ("tokens before", "tokens", "loss", "perplexity", "bits per byte")
-        places = [(f"{each.first:,}–{each.last:,}", each) for each in found.by_position]
+        places = [(_stretch(each.first, each.last), each) for each in found.by_position]
         return table(head, [(name, *_cells(each)) for name, each in places])
     head = ("source", "tokens", "loss", "perplexity", "bits per byte")
     return table(head, [(name, *_cells(each)) for name, each in found.by_source.items()])
+
+
+def _stretch(first: int, last: int) -> str:
+    return f"{first:,}" if first == last else f"{first:,}–{last:,}"
 
 
 def _cells(each: Any) -> tuple[str, ...]:
@@ -129,5 +180,6 @@ EVALUATE = Verb(
     evaluate,
     "MODEL is a run folder, a checkpoint folder, or a Hugging Face folder of a known family. Without a FILE the "
     "held-out documents of its run are read. Of a masked language model it is the loss per masked token, the share "
-    "filled right and the pseudo-perplexity per word; the masks never change.",
+    "filled right and the pseudo-perplexity per word; the masks never change. With --tasks the model writes code, "
+    "samples end before the first later line that begins a block, and their tests run in a sandbox.",
 )

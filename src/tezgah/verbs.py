@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from tezgah.answers import Answer, Plain, Verb
+from tezgah.compare_verb import COMPARE
 from tezgah.curves_verb import CURVES
 from tezgah.evaluate_verb import EVALUATE
 from tezgah.fields import Field, fields_of, parse
@@ -176,6 +177,7 @@ VERBS: dict[str, Verb] = {
     ),
     **MASKED_VERBS,
     "evaluate": EVALUATE,
+    "compare": COMPARE,
     "report": Verb("Draw report.html and curves.png of a run from its files.", ("RUN",), Plain, report),
     "curves": CURVES,
     **FINETUNE_VERBS,

@@ -5,6 +5,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tezgah.evaluation import task_run
 from tezgah.evaluation.task_results import Sampling, TaskSettings
@@ -68,7 +69,7 @@ class Slow:
         for task, completion in samples:
             time.sleep(self.seconds)
             self.judged += 1
-            held: dict = {}
+            held: dict[str, Any] = {}
             try:
                 exec(task.prompt + completion + "\n" + task.test, held)
                 held["check"](held[task.entry_point])

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def theirs(model, tmp_path_factory):
     return transformers.AutoModelForCausalLM.from_pretrained(folder)
 
 
-def strided_loop(theirs, ids, max_length, stride):
+def strided_loop(theirs: Any, ids: list[int], max_length: int, stride: int) -> tuple[float, int]:
     """The loop of "Perplexity of fixed-length models" in the documentation of transformers, as it stands there.
 
     It gives nats; a mean over a window is multiplied by the number of targets in it, as they do.
@@ -77,7 +78,8 @@ def test_the_strided_loss_is_that_of_the_documented_loop(stride, model, theirs, 
     nats, tokens = 0.0, 0
     for first, last in zip(stream.offsets, stream.offsets[1:], strict=False):
         found = strided_loop(theirs, stream.ids[first : last + 1].tolist(), CONTEXT + 1, stride)
-        nats, tokens = nats + found[0], tokens + found[1]
+        nats += found[0]
+        tokens += found[1]
     ours = evaluate_detailed(model, tokenizer, stream, 3, stride)
     assert ours.tokens == tokens
     assert ours.loss == pytest.approx(nats / tokens, rel=1e-5)
@@ -111,7 +113,8 @@ def test_the_parts_are_those_of_transformers_logits(model, theirs, tokenizer):
     for step in ours.by_position:
         own = table[(step.first <= table[:, 0]) & (table[:, 0] <= step.last)]
         size = sum(len(tokenizer.decode_bytes([int(each)])) for each in own[:, 1] if each != tokenizer.separator_id)
-        assert (step.tokens, step.loss) == (len(own), pytest.approx(own[:, 2].mean(), rel=1e-4))
+        assert step.tokens == len(own)
+        assert step.loss == pytest.approx(own[:, 2].mean(), rel=1e-4)
         assert step.bits_per_byte == pytest.approx(own[:, 2].sum() / math.log(2) / size, rel=1e-4)
     assert [(each.first, each.last) for each in ours.by_position] == [(1, 1), (2, 3), (4, 7), (8, 15), (16, 16)]
     code = table[table[:, 5] == 2]

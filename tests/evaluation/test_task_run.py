@@ -105,7 +105,7 @@ def test_the_summary_is_that_of_the_rows(whole):
 
 
 def test_tests_without_a_check_do_not_tell_what_runs(tmp_path):
-    results, _ = go(tmp_path, tasks=[replace(TASKS[0], test="check = lambda candidate: candidate(1) + 'a'")])
+    results, _ = go(tmp_path, tasks=[replace(TASKS[0], test="check = lambda candidate: candidate(1) > 9")])
     assert {row.runs for row in results} == {None}
     assert summarize(results, (1,), None).runs is None
 
@@ -150,10 +150,10 @@ def test_a_damaged_journal_is_refused(whole, tmp_path):
 
 def test_no_part_of_a_row_stays_where_the_disk_is_full(tmp_path, monkeypatch):
     row = Sampled(task_id="a", sample=0, raw="b", completion="b")
-    with Journal(tmp_path / "journal.jsonl", Sampled) as journal:
+    with Journal[Sampled](tmp_path / "journal.jsonl", Sampled) as journal:
         journal.add([row])
         monkeypatch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left")))
         with pytest.raises(InputError, match="the disk is full"):
             journal.add([row])
-    with Journal(tmp_path / "journal.jsonl", Sampled) as journal:
+    with Journal[Sampled](tmp_path / "journal.jsonl", Sampled) as journal:
         assert journal.rows == [row]

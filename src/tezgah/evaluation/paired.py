@@ -59,13 +59,17 @@ def paired_difference(first: ArrayLike, second: ArrayLike, purpose: str, resampl
     """How much higher the second's scores, (tasks,), are on the mean, by drawing tasks anew with both their scores.
 
     The p-value is twice the share of resamples on the other side of zero, those at zero included, and those at one
-    added, so that it is never 0 (Davison and Hinkley 1997, "Bootstrap Methods", equation 4.11).
+    added, so that it is never 0 (Davison and Hinkley 1997, "Bootstrap Methods", equation 4.11). Where no score
+    differs, the bounds are those of as many trials that all failed, to both sides: they hold for scores in [0, 1].
     """
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     _check(a, b)
     gains = b - a
     means = resampled_means(gains, f"paired {purpose}", resamples)
     low, high = percentiles(means, LEVEL)
+    if not gains.any():
+        high = 1 - ((1 - LEVEL) / 2) ** (1 / len(gains))
+        low = -high
     below, above = int((means <= 0).sum()), int((means >= 0).sum())
     return Difference(
         difference=Interval(value=float(gains.mean()), low=low, high=high),
