@@ -29,7 +29,7 @@ class CompareFlags(Plain, frozen=True):
     temperature: Annotated[NaturalFloat, Meta(description="0 always takes the likeliest token")] = 0.4
     top_p: Annotated[Share, Meta(description="sample from the likeliest tokens that together have this share")] = 0.95
     seed: Annotated[NaturalInt, Meta(description="with it the same completions come again")] = 1
-    k: Annotated[tuple[str, ...], Meta(description="which pass@k of the tasks to tell, as in 1,3")] = ("1",)
+    k: Annotated[tuple[str, ...], Meta(description="which pass@k to tell; 1,10 where there are so many samples")] = ()
     max_new_tokens: Annotated[PositiveInt, Meta(description="longest completion, the prompt not counted")] = 50
     accept_weak_isolation: Annotated[
         bool, Meta(description="run samples also where the system cannot confine them")
@@ -87,20 +87,11 @@ def _texts(operands: list[str], names: list[str], flags: CompareFlags) -> "SideB
 def _tasks(operands: list[str], flags: CompareFlags, folder: Path) -> "TaskComparison":
     """What both models make of the same code tasks."""
     from tezgah.compare_page import compare_tasks
-    from tezgah.task_measure import Asked, measure_tasks, whole_numbers
+    from tezgah.task_measure import asked_of, measure_tasks
 
-    asked = Asked(
-        tasks=Path(flags.tasks),
-        n=flags.n,
-        temperature=flags.temperature,
-        top_p=flags.top_p,
-        seed=flags.seed,
-        ks=whole_numbers(flags.k, "-k"),
-        max_new_tokens=flags.max_new_tokens,
-        accept_weak=flags.accept_weak_isolation,
-    )
     first, second = (
-        measure_tasks(path, asked, folder / side) for path, side in zip(operands, ("first", "second"), strict=True)
+        measure_tasks(path, asked_of(flags), folder / side)
+        for path, side in zip(operands, ("first", "second"), strict=True)
     )
     return compare_tasks(first, second)
 

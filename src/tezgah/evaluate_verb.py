@@ -80,24 +80,14 @@ def evaluate(operands: list[str], flags: EvaluateFlags) -> Answer:
 
 def _on_tasks(path: str, files: list[str], flags: EvaluateFlags) -> Answer:
     """Measure a model on code tasks."""
-    from tezgah.task_measure import Asked, figures, measure_tasks, value_of, whole_numbers
+    from tezgah.task_measure import asked_of, figures, measure_tasks, value_of
 
     if files or flags.stride or flags.by:
         raise InputError("--tasks reads no FILE, and takes neither --stride nor --by. Measure these by themselves.")
     if not flags.o:
         raise InputError("--tasks needs -o, the folder of its results.")
     folder = Path(flags.o)
-    asked = Asked(
-        tasks=Path(flags.tasks),
-        n=flags.n,
-        temperature=flags.temperature,
-        top_p=flags.top_p,
-        seed=flags.seed,
-        ks=whole_numbers(flags.k, "-k") or tuple(k for k in (1, 10) if k <= flags.n),
-        max_new_tokens=flags.max_new_tokens,
-        accept_weak=flags.accept_weak_isolation,
-    )
-    found = measure_tasks(path, asked, folder)
+    found = measure_tasks(path, asked_of(flags), folder)
     shown = {**figures(found), "results": str(folder / "results.jsonl")}
     return Answer(lines(shown), {"model": path, **value_of(found, folder)})
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -42,6 +42,33 @@ class Asked:
             raise InputError(f"--temperature 0 gives the same sample {self.n:,} times. Give -n 1, or a temperature.")
 
 
+class TaskFlags(Protocol):
+    """The flags of a verb that asks a model for samples of tasks."""
+
+    tasks: str
+    n: int
+    temperature: float
+    top_p: float
+    seed: int
+    k: tuple[str, ...]
+    max_new_tokens: int
+    accept_weak_isolation: bool
+
+
+def asked_of(flags: TaskFlags) -> Asked:
+    """What flags ask for: where no k is given, pass@1 and, of ten samples or more, pass@10."""
+    return Asked(
+        tasks=Path(flags.tasks),
+        n=flags.n,
+        temperature=flags.temperature,
+        top_p=flags.top_p,
+        seed=flags.seed,
+        ks=_whole_numbers(flags.k, "-k") or tuple(k for k in (1, 10) if k <= flags.n),
+        max_new_tokens=flags.max_new_tokens,
+        accept_weak=flags.accept_weak_isolation,
+    )
+
+
 @dataclass(frozen=True)
 class Measured:
     """What a model made of its tasks. `contamination` is None where its training corpus is not at hand."""
@@ -50,13 +77,6 @@ class Measured:
     results: "list[Result]"
     contamination: "Contamination | None"
     isolation: str
-
-
-def whole_numbers(texts: Sequence[str], flag: str) -> tuple[int, ...]:
-    """The numbers of a flag's list. Raises InputError for what is none."""
-    if bad := [text for text in texts if not text.isdecimal()]:
-        raise InputError(f"{flag} must be whole numbers, as in 1,10, not {bad[0]!r}.")
-    return tuple(sorted({int(text) for text in texts}))
 
 
 def measure_tasks(path: str, asked: Asked, folder: Path) -> Measured:
@@ -118,6 +138,13 @@ def value_of(measured: Measured, folder: Path) -> dict[str, Any]:
         "contamination": msgspec.to_builtins(measured.contamination),
         "results": str(folder / "results.jsonl"),
     }
+
+
+def _whole_numbers(texts: Sequence[str], flag: str) -> tuple[int, ...]:
+    """The numbers of a flag's list. Raises InputError for what is none."""
+    if bad := [text for text in texts if not text.isdecimal()]:
+        raise InputError(f"{flag} must be whole numbers, as in 1,10, not {bad[0]!r}.")
+    return tuple(sorted({int(text) for text in texts}))
 
 
 def _settings(path: str, asked: Asked, isolation: str) -> Any:
