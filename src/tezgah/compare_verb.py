@@ -89,10 +89,9 @@ def _tasks(operands: list[str], flags: CompareFlags, folder: Path) -> "TaskCompa
     from tezgah.compare_page import compare_tasks
     from tezgah.task_measure import asked_of, measure_tasks
 
-    first, second = (
-        measure_tasks(path, asked_of(flags), folder / side)
-        for path, side in zip(operands, ("first", "second"), strict=True)
-    )
+    asked = asked_of(flags)
+    first = measure_tasks(operands[0], asked, folder / "first")
+    second = measure_tasks(operands[1], asked, folder / "second")
     return compare_tasks(first, second)
 
 

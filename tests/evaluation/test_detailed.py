@@ -61,9 +61,9 @@ def strided_loop(theirs: Any, ids: list[int], max_length: int, stride: int) -> t
         target_ids[:, :-trg_len] = -100
         with torch.no_grad():
             neg_log_likelihood = theirs(input_ids, labels=target_ids).loss
-        num_valid_tokens = (target_ids != -100).sum().item()
+        num_valid_tokens = int((target_ids != -100).sum().item())
         batch_size = target_ids.size(0)
-        num_loss_tokens = num_valid_tokens - batch_size * (target_ids[:, 0] != -100).sum().item()
+        num_loss_tokens = num_valid_tokens - batch_size * int((target_ids[:, 0] != -100).sum().item())
         nll_sum += neg_log_likelihood * num_loss_tokens
         n_tokens += num_loss_tokens
         prev_end_loc = end_loc
