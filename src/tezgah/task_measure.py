@@ -81,6 +81,7 @@ class Measured:
 
 def measure_tasks(path: str, asked: Asked, folder: Path) -> Measured:
     """Sample, judge and sum up, in `folder`; what is there already is not done again."""
+    from tezgah.evaluation.harness import harness_results
     from tezgah.evaluation.sandbox import Sandbox
     from tezgah.evaluation.task_results import summarize
     from tezgah.evaluation.task_run import run_tasks
@@ -97,6 +98,7 @@ def measure_tasks(path: str, asked: Asked, folder: Path) -> Measured:
         results = run_tasks(tasks, told, draw, first_block, judge, folder)
         summary = summarize(results, asked.ks, _solution_bits(model, tokenizer, tasks))
         write_json(folder / "summary.json", msgspec.to_builtins(summary, str_keys=True))
+        write_json(folder / "harness.json", harness_results(results, asked.ks, told))
         contamination = _contamination(path, tasks)
         if contamination:
             write_json(folder / "contamination.json", msgspec.to_builtins(contamination))
