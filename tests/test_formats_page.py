@@ -7,9 +7,20 @@ import msgspec
 import pytest
 
 from tezgah.changes import Training
+from tezgah.compare_page import FlippedTask, TaskComparison
 from tezgah.corpus import reading, rules
 from tezgah.corpus.columns import OURS
 from tezgah.evaluation.bits_per_byte import Evaluation
+from tezgah.evaluation.calibration import Bin
+from tezgah.evaluation.contamination import Contamination, Overlap
+from tezgah.evaluation.detailed import DetailedEvaluation, PlaceScore
+from tezgah.evaluation.intervals import Interval
+from tezgah.evaluation.paired import Difference, McNemar
+from tezgah.evaluation.side_by_side import FamilyTexts, PromptTexts, SideBySide, WordShift
+from tezgah.evaluation.task_results import FORMAT as TASKS_FORMAT
+from tezgah.evaluation.task_results import Judged, Result, Sampled, Sampling, TaskSettings, TaskSummary
+from tezgah.evaluation.task_run import Timing
+from tezgah.evaluation.wording import TypicalWord
 from tezgah.finetuning import metrics
 from tezgah.finetuning.classify import Classified
 from tezgah.finetuning.record import FORMAT as FINETUNE_FORMAT
@@ -34,9 +45,12 @@ PAGE = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="u
 WRITTEN: list[Any] = [
     *(reading.CorpusSummary, reading.Amount, reading.Dropped, Measures, TokensIndex, SplitIndex),
     *(Stamp, Training, TrainingState, PartIndex, PartTensor, Rates, Row, Sample, Evaluation, State, Mark),
+    *(DetailedEvaluation, PlaceScore, Interval, TaskSettings, Sampling, Sampled, Judged, Result, TaskSummary, Timing),
+    *(Contamination, Overlap, FamilyTexts, PromptTexts, SideBySide, WordShift, TypicalWord),
+    *(TaskComparison, FlippedTask, McNemar, Difference),
     *(SharesRecord, SourceShare),
     *(record.SweepRecord, record.PointRecord, record.Edge),
-    *(FinetuneRecord, Mistake, Epoch, Classified, metrics.Measured, metrics.ClassScore, metrics.Bin),
+    *(FinetuneRecord, Mistake, Epoch, Classified, metrics.Measured, metrics.ClassScore, Bin),
 ]
 
 
@@ -57,6 +71,8 @@ def test_the_format_numbers_are_those_of_the_code() -> None:
     assert f"### `words.parquet`, format {counts.FORMAT}\n" in PAGE
     assert f"### `checkpoints/stream.json`, format {State.__struct_defaults__[0]}\n" in PAGE
     assert f"### `checkpoints/sources.json`, format {SharesRecord.__struct_defaults__[0]}\n" in PAGE
+    assert f"### `settings.json`, format {TASKS_FORMAT}\n" in PAGE
+    assert f"### `summary.json`, format {TASKS_FORMAT}\n" in PAGE
     assert f"### `sweep.json`, format {record.FORMAT}\n" in PAGE
     assert f"### `finetune.json`, format {FINETUNE_FORMAT}\n" in PAGE
     assert f"`state.json`, format {TrainingState.__struct_defaults__[0]};" in PAGE

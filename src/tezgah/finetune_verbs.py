@@ -58,11 +58,10 @@ def finetune(operands: list[str], flags: FinetuneFlags) -> Answer:
 def classify(operands: list[str], flags: ClassifyFlags) -> Answer:
     """Classify texts."""
     from tezgah import api
+    from tezgah.opening import with_tokenizer
 
     path, *texts = operands
-    model, tokenizer = api.load(path)
-    if tokenizer is None:
-        raise InputError(f"{path}: has no tokenizer beside its model. Add a tokenizer.json.")
+    model, tokenizer = with_tokenizer(path)
     found = api.classify(model, tokenizer, texts, flags.text_pair or None)
     rows = [
         (

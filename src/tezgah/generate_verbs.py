@@ -11,7 +11,7 @@ from msgspec import Meta
 from tezgah.answers import Answer, Verb
 from tezgah.errors import InputError
 from tezgah.generation.settings import GenerationSettings
-from tezgah.model_operands import MODEL, opened
+from tezgah.opening import MODEL, opened
 
 if TYPE_CHECKING:
     from tezgah.generation.completions import Completion

@@ -105,14 +105,10 @@ def _attention(operands: list[str], flags: InspectFlags) -> Answer:
     path, output = operands[0], Path(flags.o)
     if output.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{output}: the page is HTML. Give -o a name that ends in .html.")
-    from tezgah.api import find_model, load
     from tezgah.attention_page import read_attention, write_page
-    from tezgah.tokenizer.reading import holds_tokenizer
+    from tezgah.opening import with_tokenizer
 
-    if not holds_tokenizer(find_model(Path(path))):
-        raise InputError(f"{path}: has no tokenizer beside its model. Add a tokenizer.json.")
-    model, tokenizer = load(path)
-    assert tokenizer is not None
+    model, tokenizer = with_tokenizer(path)
     seen = read_attention(path, model, tokenizer, flags.attention)
     write_page(seen, output)
     layers, heads, time, _ = seen.weights.shape

@@ -7,7 +7,6 @@ import msgspec
 from msgspec import Meta
 
 from tezgah.answers import Answer, Plain, Verb, lines
-from tezgah.errors import InputError
 from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Share
 
 if TYPE_CHECKING:
@@ -98,14 +97,12 @@ def _told(found: "Likelihood") -> str:
 
 
 def _opened(path: str) -> "tuple[Any, Tokenizer]":
-    """A MODEL on the best device here, and its tokenizer, which it must have."""
-    from tezgah import api
+    """A MODEL on the best device here, and its tokenizer."""
+    from tezgah.opening import with_tokenizer
     from tezgah.recipe import Recipe
     from tezgah.stations import evaluation_place
 
-    model, tokenizer = api.load(path)
-    if tokenizer is None:
-        raise InputError(f"{path}: has no tokenizer beside its model. Add a tokenizer.json.")
+    model, tokenizer = with_tokenizer(path)
     return model.to(evaluation_place(Recipe()).device), tokenizer
 
 

@@ -1,14 +1,14 @@
 """The verbs of the command line: how each is called, and what it answers."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 from msgspec import Meta
 
-from tezgah.answers import Answer, Plain, Verb, lines
+from tezgah.answers import Answer, Plain, Verb
+from tezgah.compare_verb import COMPARE
 from tezgah.curves_verb import CURVES
-from tezgah.errors import InputError
+from tezgah.evaluate_verb import EVALUATE
 from tezgah.fields import Field, fields_of, parse
 from tezgah.finetune_verbs import FINETUNE_VERBS
 from tezgah.flags import Usage, flag_name
@@ -17,15 +17,12 @@ from tezgah.hub_verbs import HUB_VERBS
 from tezgah.import_verbs import IMPORT_VERBS
 from tezgah.inspect_verb import INSPECT
 from tezgah.masked_verbs import MASKED_VERBS
-from tezgah.model_operands import MODEL, opened, recipe_of, run_of
 from tezgah.stages import Stage
 from tezgah.sweep_verb import SWEEP
 from tezgah.tokenizer_verbs import TOKENIZER_VERBS
 
 if TYPE_CHECKING:
-    from tezgah.evaluation.bits_per_byte import Documents
     from tezgah.pipeline import RunResult
-    from tezgah.tokenizer.tokenizer import Tokenizer
 
 
 class RunFlags(Plain, frozen=True):
@@ -84,25 +81,6 @@ def run(operands: list[str], flags: RunFlags, overrides: dict[str, str]) -> Answ
     return _told(result, result.folder / "profile" if flags.profile else None)
 
 
-def evaluate(operands: list[str], flags: Plain) -> Answer:
-    """Measure a model on files, or on the held-out text of its run."""
-    from tezgah.evaluation.bits_per_byte import evaluate_documents
-    from tezgah.generation.kinds import fills_masks
-    from tezgah.stations import evaluation_place
-
-    path, *files = operands
-    recipe = recipe_of(path)
-    model, tokenizer = opened(path, or_fills=True)
-    autocast, batch_size = evaluation_place(recipe).autocast, recipe.evaluate.batch_size
-    if fills_masks(model):
-        value = {"model": path, **_filled(path, files, model, tokenizer, autocast)}
-        return Answer(lines(value), value)
-    stream = _documents(path, files, tokenizer)
-    measured = evaluate_documents(model, stream, batch_size, autocast=autocast, show_progress=True)
-    value = {"model": path, **msgspec.to_builtins(measured)}
-    return Answer(lines(value), value)
-
-
 def report(operands: list[str], flags: Plain) -> Answer:
     """Draw the report of a run."""
     from tezgah.changes import has_outdated_evaluation
@@ -134,45 +112,6 @@ def _told(result: "RunResult", profile: Path | None) -> Answer:
     return Answer("\n".join(lines or [f"run     {result.folder}"]), value)
 
 
-def _filled(path: str, files: list[str], model: Any, tokenizer: "Tokenizer", autocast: Any) -> dict[str, Any]:
-    """What a model makes of the fixed masks of files, or of the held-out text of its run."""
-    from tezgah.api import read_texts
-    from tezgah.evaluation.masked import evaluate_masked_texts
-    from tezgah.masked_stations import check_mask, evaluate_held_out
-
-    check_mask(tokenizer, Path(path))
-    recipe = recipe_of(path)
-    if files:
-        batch_size = recipe.evaluate.batch_size
-        measured = evaluate_masked_texts(model, tokenizer, read_texts(files), batch_size, autocast, True)
-    else:
-        measured, _ = evaluate_held_out(model, tokenizer, recipe, _home(path), autocast)
-    found: dict[str, Any] = msgspec.to_builtins(measured)
-    return found
-
-
-def _documents(path: str, files: list[str], tokenizer: "Tokenizer") -> "Documents":
-    """The documents of files, or, where none are named, the held-out ones of the run that a MODEL belongs to."""
-    if files:
-        from tezgah.api import read_texts
-        from tezgah.evaluation.texts import TextDocuments
-
-        return TextDocuments(tokenizer, list(read_texts(files)))
-    from tezgah.tokens.shards import TokenStream
-
-    stream = TokenStream(_home(path) / "tokens", "validation")
-    stream.check_tokenizer(tokenizer.hash)
-    return stream
-
-
-def _home(path: str) -> Path:
-    """The run that a MODEL belongs to, which it must."""
-    home = run_of(path)
-    if home is None:
-        raise InputError(f"{path}: belongs to no run, so it has no held-out text. Name files to evaluate it on.")
-    return home
-
-
 VERBS: dict[str, Verb] = {
     "new": Verb("Write a starter recipe, commented, into DIR.", ("DIR",), Plain, new),
     "run": Verb(
@@ -191,14 +130,8 @@ VERBS: dict[str, Verb] = {
     "inspect": INSPECT,
     **GENERATE_VERBS,
     **MASKED_VERBS,
-    "evaluate": Verb(
-        "Measure a model: loss, perplexity and bits per byte of whole documents; or how well it fills masks.",
-        ("MODEL", "[FILE…]"),
-        Plain,
-        evaluate,
-        f"{MODEL} Without a FILE the held-out documents of its run are read. Of a masked language model it is the "
-        "loss per masked token, the share filled right and the pseudo-perplexity per word; the masks never change.",
-    ),
+    "evaluate": EVALUATE,
+    "compare": COMPARE,
     "report": Verb("Draw report.html and curves.png of a run from its files.", ("RUN",), Plain, report),
     "curves": CURVES,
     **FINETUNE_VERBS,

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from tezgah.errors import InputError
-from tezgah.evaluation.bits_per_byte import Evaluation, _batches, _windows, evaluate_documents
+from tezgah.evaluation.bits_per_byte import Evaluation, evaluate_documents
+from tezgah.evaluation.windows import batches, windows_of
 from tezgah.models.build import build_config, build_model
 from tezgah.models.checkpoint import save_model
 from tezgah.models.settings import ModelSettings
@@ -122,7 +123,7 @@ def test_a_model_that_knows_nothing_needs_log2_of_the_vocabulary_for_every_token
 @given(documents=documents_of, context_length=st.integers(1, 40))
 def test_every_token_but_the_first_separator_is_predicted_exactly_once(documents, context_length):
     stream = Stream(documents)
-    starts, lengths = _windows(stream.offsets, np.arange(len(documents)), context_length)
+    _, starts, lengths, _ = windows_of(stream.offsets, np.arange(len(documents)), context_length)
     predicted = [start + 1 + place for start, length in zip(starts, lengths, strict=True) for place in range(length)]
     assert predicted == list(range(1, len(stream.ids)))
     assert max(lengths) <= context_length
@@ -133,13 +134,13 @@ def test_every_token_but_the_first_separator_is_predicted_exactly_once(documents
     batch_size=st.integers(1, 20),
 )
 def test_batches_hold_every_window_once_in_few_shapes(lengths, batch_size):
-    batches = list(_batches(np.array(lengths), batch_size, 512))
-    assert sorted(row for rows, _ in batches for row in rows) == list(range(len(lengths)))
-    assert all(lengths[row] <= shape[1] for rows, shape in batches for row in rows)
-    assert len({shape for _, shape in batches}) <= 6
-    assert sum(len(rows) < shape[0] for rows, shape in batches) <= 1
+    found = list(batches(np.array(lengths), batch_size, 512))
+    assert sorted(row for rows, _ in found for row in rows) == list(range(len(lengths)))
+    assert all(lengths[row] <= shape[1] for rows, shape in found for row in rows)
+    assert len({shape for _, shape in found}) <= 6
+    assert sum(len(rows) < shape[0] for rows, shape in found) <= 1
     if len(lengths) < batch_size:
-        ((_, shape),) = batches
+        ((_, shape),) = found
         assert shape[0] == len(lengths)
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tezgah.evaluation.calibration import calibration_error
 from tezgah.finetuning.metrics import (
     Measured,
-    calibration_error,
     confusion_matrix,
     measure,
     probabilities_of,

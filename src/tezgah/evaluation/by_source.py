@@ -22,7 +22,7 @@ def evaluate_by_source(
 
     Each is read once: the whole is the sum of the parts.
     """
-    documents = _documents_of(stream)
+    documents = documents_of(stream)
     if not 2 <= len(documents) <= MOST_SOURCES:
         return evaluate_documents(model, stream, batch_size, autocast=autocast, show_progress=True), {}
     parts = {
@@ -32,7 +32,7 @@ def evaluate_by_source(
     return _together(list(parts.values())), parts
 
 
-def _documents_of(stream: "TokenStream") -> dict[str, np.ndarray]:
+def documents_of(stream: "TokenStream") -> dict[str, np.ndarray]:
     """The documents of each source that has text here; none where the tokens do not name their sources."""
     if not stream.index.sources:
         return {}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tezgah.evaluation.bits_per_byte import Documents, Indices
+from tezgah.evaluation.windows import Documents, Indices
 from tezgah.tokens.order import sequence_indices
 
 SAMPLE_SEED = 0  # a constant, so that all runs over a corpus read the same documents

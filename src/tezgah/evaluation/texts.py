@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tezgah.evaluation.bits_per_byte import Evaluation, Indices, evaluate_documents
+from tezgah.evaluation.bits_per_byte import Evaluation, evaluate_documents
+from tezgah.evaluation.windows import Indices
 from tezgah.tokenizer.texts import strings
 
 if TYPE_CHECKING:

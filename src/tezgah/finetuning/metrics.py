@@ -6,7 +6,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-BINS = 15  # of confidence, as Guo et al. 2017 have it
+from tezgah.evaluation.calibration import Bin, calibration_error, reliability
+
 THRESHOLD = 0.5  # from which a text has a label, where it may have several
 
 Array = NDArray[np.float64]
@@ -21,16 +22,6 @@ class ClassScore(msgspec.Struct, frozen=True):
     recall: float
     f1: float
     texts: int
-
-
-class Bin(msgspec.Struct, frozen=True):
-    """Predictions whose confidence lies above `low` up to `high`: how confident, and how often right."""
-
-    low: float
-    high: float
-    predictions: int
-    confidence: float
-    accuracy: float
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -110,27 +101,6 @@ def confusion_matrix(targets: Numbers, chosen: Numbers, classes: int) -> Numbers
     [[1, 0], [1, 1]]
     """
     return np.bincount(targets * classes + chosen, minlength=classes**2).reshape(classes, classes)
-
-
-def reliability(confidence: Array, right: NDArray[np.bool_]) -> list[Bin]:
-    """Predictions by their confidence, in equal steps; steps without any are left out."""
-    step = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    return [
-        Bin(
-            low=int(k) / BINS,
-            high=(int(k) + 1) / BINS,
-            predictions=int((step == k).sum()),
-            confidence=float(confidence[step == k].mean()),
-            accuracy=float(right[step == k].mean()),
-        )
-        for k in np.unique(step)
-    ]
-
-
-def calibration_error(bins: Sequence[Bin]) -> float:
-    """The expected calibration error: |confidence - accuracy|, averaged over predictions (Guo et al. 2017, eq. 3)."""
-    total = sum(each.predictions for each in bins)
-    return sum(each.predictions / total * abs(each.confidence - each.accuracy) for each in bins)
 
 
 def worst_mistakes(probabilities: Array, targets: Numbers, most: int) -> list[int]:

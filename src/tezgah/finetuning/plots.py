@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 
-from tezgah.finetuning.metrics import Bin, Measured
+from tezgah.evaluation.calibration import Bin
+from tezgah.finetuning.metrics import Measured
 from tezgah.finetuning.training import Epoch
 from tezgah.training.figures import BLUE, DASHES, INK, QUIET, STEP, TRAINING, VALIDATION, Line, Look, Panel, styled
 

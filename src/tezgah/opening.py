@@ -1,5 +1,6 @@
-"""The MODEL of a command line that goes on from texts: opened with its tokenizer, and the run that it belongs to."""
+"""Opening the MODEL that a verb is given: itself, its tokenizer, and the run that it belongs to."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +15,35 @@ MODEL = "MODEL is a run folder, a checkpoint folder, or a Hugging Face folder of
 
 def opened(path: str, or_fills: bool = False) -> "tuple[Any, Tokenizer]":
     """A MODEL that goes on from texts, `or_fills` masks, on the best device here, and its tokenizer."""
-    from tezgah import api
-    from tezgah.generation.kinds import fills_masks
+    from tezgah.generation.kinds import check_causal, fills_masks
     from tezgah.stations import evaluation_place
 
+    def check(model: Any, path: str) -> None:
+        if not (or_fills and fills_masks(model)):
+            check_causal(model, path)
+
+    model, tokenizer = with_tokenizer(path, check)
+    return model.to(evaluation_place(recipe_of(path)).device), tokenizer
+
+
+def with_tokenizer(path: str, check: Callable[[Any, str], None] | None = None) -> "tuple[Any, Tokenizer]":
+    """A MODEL and the tokenizer that must be beside it; `check` refuses other kinds, given the path."""
+    from tezgah import api
+
     model, tokenizer = api.load(path)
-    if not (or_fills and fills_masks(model)):
-        api.check_causal(model, path)
+    if check is not None:
+        check(model, path)
     if tokenizer is None:
         raise InputError(f"{path}: has no tokenizer beside its model. Add a tokenizer.json.")
-    return model.to(evaluation_place(recipe_of(path)).device), tokenizer
+    return model, tokenizer
+
+
+def home_of(path: str) -> Path:
+    """The run that a MODEL belongs to, which it must."""
+    home = run_of(path)
+    if home is None:
+        raise InputError(f"{path}: belongs to no run, so it has no held-out text. Name files to evaluate it on.")
+    return home
 
 
 def run_of(path: str) -> Path | None:
