@@ -1,0 +1,53 @@
+"""pass@k: how likely one of k samples of a task passes its tests.
+
+Chen et al. 2021, "Evaluating Large Language Models Trained on Code", equation 1: of n samples c pass, and of the
+C(n, k) sets of k of them C(n − c, k) hold none that does. A mean over these is without bias; 1 − (1 − c/n)ᵏ is not.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from tezgah.errors import InputError
+from tezgah.evaluation.intervals import Interval, mean_interval
+
+
+def pass_at_k(results: Mapping[str, Sequence[bool]], ks: Iterable[int]) -> dict[int, Interval]:
+    """pass@k for each k, from whether each sample of each task passed; the interval is over tasks.
+
+    Tasks may have different numbers of samples. Raises InputError for a k above the smallest, or below 1.
+
+    >>> found = pass_at_k({"a": [True, False], "b": [False, False]}, ks=(1, 2))
+    >>> found[1].value, found[2].value
+    (0.25, 0.5)
+    """
+    if not results:
+        raise InputError("there are no samples to score. Give some.")
+    fewest = min(results, key=lambda task: len(results[task]))
+    asked = sorted(set(ks))
+    for k in asked:
+        if k < 1:
+            raise InputError(f"pass@k: k is {k}; give 1 or more.")
+        if k > len(results[fewest]):
+            raise InputError(
+                f"pass@{k} needs {k:,} samples a task, and {fewest!r} has {len(results[fewest]):,}. "
+                "Give more samples, or a smaller k."
+            )
+    return {
+        k: mean_interval([estimate(len(passed), sum(passed), k) for passed in results.values()], f"pass@{k}")
+        for k in asked
+    }
+
+
+def estimate(n: int, c: int, k: int) -> float:
+    """1 − C(n − c, k) / C(n, k), as a product, so that no large number is formed.
+
+    >>> estimate(n=5, c=2, k=1), estimate(n=5, c=2, k=5)
+    (0.4, 1.0)
+    """
+    if n - c < k:
+        return 1.0
+    if k == 1:
+        return c / n
+    none = 1.0
+    for place in range(n - c + 1, n + 1):
+        none *= 1 - k / place
+    return 1 - none
