@@ -16,6 +16,7 @@ from tezgah.hub_verbs import HUB_VERBS
 from tezgah.import_verbs import IMPORT_VERBS
 from tezgah.inspect_verb import INSPECT
 from tezgah.masked_verbs import MASKED_VERBS
+from tezgah.score_verb import SCORE
 from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Share
 from tezgah.stages import Stage
 from tezgah.sweep_verb import SWEEP
@@ -272,6 +273,7 @@ VERBS: dict[str, Verb] = {
         f"{MODEL} Without a FILE the held-out documents of its run are read. Of a masked language model it is the "
         "loss per masked token, the share filled right and the pseudo-perplexity per word; the masks never change.",
     ),
+    "score": SCORE,
     "report": Verb("Draw report.html and curves.png of a run from its files.", ("RUN",), Plain, report),
     "curves": CURVES,
     **FINETUNE_VERBS,

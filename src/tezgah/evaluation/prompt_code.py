@@ -4,14 +4,14 @@ import ast
 
 
 def complete(prompt: str) -> str:
-    """The prompt as a whole program: as it stands, or with a body where its last function has none.
+    r"""The prompt as a whole program: as it stands, or with a body where its last function has none.
 
     Raises SyntaxError where neither is one.
 
     >>> complete("def f(x):")
-    'def f(x):\\n    pass\\n'
+    'def f(x):\n    pass\n'
     """
-    for ending in ("", "pass", "\n    pass\n"):
+    for ending in ("", "\n    pass\n", "pass"):
         try:
             ast.parse(prompt + ending)
         except SyntaxError:

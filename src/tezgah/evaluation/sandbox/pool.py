@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-import tezgah
 from tezgah.errors import InputError
 from tezgah.evaluation.sandbox import frames
 from tezgah.evaluation.sandbox.confinement import NEEDED, WEAK, level
@@ -131,7 +130,7 @@ class _Worker:
     """A process of `worker.py`."""
 
     def __init__(self, seconds: float, memory_bytes: int) -> None:
-        home = str(Path(tezgah.__file__).parents[1])
+        home = str(Path(__file__).parents[3])
         environment = {"PYTHONHASHSEED": "0", "TZ": "UTC"}
         if "LD_LIBRARY_PATH" in os.environ:  # some builds of Python find themselves by it
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
