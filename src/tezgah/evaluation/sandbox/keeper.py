@@ -8,7 +8,7 @@ import signal
 import socket
 
 from tezgah.evaluation.sandbox import cell, namespaces
-from tezgah.evaluation.sandbox.confinement import Limits
+from tezgah.evaluation.sandbox.confinement import Limits, prepare
 from tezgah.evaluation.sandbox.forking import fork, keep_only
 
 START, END = b"s", b"e"
@@ -57,6 +57,7 @@ def _main(control: socket.socket, limits: Limits, layers: list[str], rules: int 
             control.close()
             os.waitpid(first, 0)
             return
+    prepare(limits, layers)
     control.sendall(READY)
     while _keep_one(control, limits, layers, rules):
         pass

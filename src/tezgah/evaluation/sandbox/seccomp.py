@@ -10,6 +10,7 @@ import errno
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from tezgah.evaluation.sandbox.system import IS_KNOWN, MACHINE, SECCOMP, syscall
 
@@ -136,9 +137,15 @@ def is_available() -> bool:
 
 def restrict() -> None:
     """Put this process under the filter, for good. It must have said that it wants no new privileges."""
+    content, length = packed()
+    syscall(SECCOMP, _SET_FILTER, 0, _Program(length, ctypes.addressof(content)))
+
+
+@cache
+def packed() -> "tuple[ctypes.Array[ctypes.c_char], int]":
+    """This machine's filter as the kernel takes it, and its steps; made once, before the processes that need it."""
     steps = program()
-    content = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
-    syscall(SECCOMP, _SET_FILTER, 0, _Program(len(steps), ctypes.addressof(content)))
+    return ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps)), len(steps)
 
 
 def _rules() -> Iterator[_Rule]:

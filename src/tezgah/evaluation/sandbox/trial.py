@@ -6,13 +6,14 @@ no `except` of a test can undo. This process is confined too, for a task file ma
 and a value may make a test run forever.
 """
 
-import ast
 import builtins
 import json
 import os
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from tezgah.evaluation.prompt_code import complete
@@ -35,38 +36,62 @@ class Handle:
         self.number = number
 
 
-def main(link: int, verdict: int, limits: Limits, layers: list[str], rules: int | None, task: dict[str, str]) -> None:
+@dataclass(frozen=True)
+class Read:
+    """A task's prompt and test as code, and the names that they ask for."""
+
+    prompt: types.CodeType
+    test: types.CodeType
+    names: frozenset[str]
+
+
+@lru_cache(maxsize=16)
+def read(prompt: str, test: str) -> Read | str:
+    """Compile, but do not run, a prompt and a test: once for the many samples of a task. A text says why not."""
+    try:
+        code = compile(test, "<test>", "exec", dont_inherit=True)
+        return Read(compile(complete(prompt), "<prompt>", "exec", dont_inherit=True), code, frozenset(_names(code)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return f"the task is no Python code: {error}"
+
+
+def main(
+    link: int,
+    verdict: int,
+    limits: Limits,
+    layers: list[str],
+    rules: int | None,
+    task: dict[str, str],
+    read: Read | str,
+) -> None:
     """Judge the candidate behind `link`; one message to `verdict` tells whether it passed, and why not."""
     cut_off(link, verdict, *([] if rules is None else [rules]))
     confine(limits, layers, rules)
-    reason = _found(Link(link), task)
+    reason = read if isinstance(read, str) else _found(Link(link), task, read)
     frames.send(verdict, json.dumps(one_line(reason)).encode())
 
 
-def _found(link: "Link", task: dict[str, str]) -> str:
+def _found(link: "Link", task: dict[str, str], read: Read) -> str:
     """ "passed", or why not."""
     reason = "passed"
     try:
-        _try(link, task)
+        _try(link, task, read)
     except BaseException as error:  # noqa: BLE001  whatever a test raises
         message = _text(error)
         reason = f"{type(error).__name__}: {message}" if message else type(error).__name__
     return link.broken or ("it spoke without being asked" if link.is_waiting() else reason)
 
 
-def _try(link: "Link", task: dict[str, str]) -> None:
+def _try(link: "Link", task: dict[str, str], read: Read) -> None:
     link.define(task["program"])
-    entry_point = task["entry_point"]
     module = types.ModuleType("trial")
     sys.modules["trial"] = module
     names = module.__dict__
-    exec(compile(complete(task["prompt"]), "<prompt>", "exec"), names)
-    test = ast.parse(task["test"], "<test>")
-    candidate = link.function(entry_point)
-    names[entry_point] = candidate
-    for name in _unknown(test, names):
-        names[name] = link.function(name, is_helper=True)
-    exec(compile(test, "<test>", "exec"), names)
+    exec(read.prompt, names)
+    # A name that nobody on this side defines must be the candidate's, a class say; the test may still define it.
+    names |= {name: link.function(name, is_helper=True) for name in read.names - names.keys()}
+    names[task["entry_point"]] = candidate = link.function(task["entry_point"])
+    exec(read.test, names)
     names["check"](candidate)
 
 
@@ -163,22 +188,12 @@ def _error(kind: str, message: str) -> Exception:
     return error
 
 
-def _unknown(test: ast.Module, names: dict[str, Any]) -> list[str]:
-    """Names that the test uses and nobody on this side defines: they must be the candidate's, a class say."""
-    used: set[str] = set()
-    bound = {"check"}
-    for node in ast.walk(test):
-        if isinstance(node, ast.Name):
-            (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            bound.add(node.name)
-        elif isinstance(node, ast.arg):
-            bound.add(node.arg)
-        elif isinstance(node, ast.alias):
-            bound.add((node.asname or node.name).partition(".")[0])
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            bound.add(node.name)
-    return sorted(used - bound - names.keys() - set(dir(builtins)))
+def _names(code: types.CodeType) -> Iterator[str]:
+    """What a code asks for by name and Python has not, attributes included."""
+    yield from (name for name in code.co_names if not hasattr(builtins, name))
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            yield from _names(inner)
 
 
 def _text(error: BaseException) -> str:

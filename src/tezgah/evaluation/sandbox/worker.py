@@ -1,6 +1,6 @@
 """A process that judges samples one after the other: a small one, started before anything large is in it.
 
-It runs nothing of a task's itself. For each sample it has two processes made, the candidate's and
+It runs nothing of a task's itself, it only compiles. For each sample it has two processes made, the candidate's and
 the trial's, waits for the verdict as long as the sample may take, and ends both. It is started by
 `pool.py` with nothing but the standard library and speaks JSON over its input and output.
 """
@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any
 
 from tezgah.evaluation.sandbox import frames, landlock, trial
-from tezgah.evaluation.sandbox.confinement import Limits, available
+from tezgah.evaluation.sandbox.confinement import Limits, available, prepare
 from tezgah.evaluation.sandbox.forking import fork
 from tezgah.evaluation.sandbox.keeper import Keeper
 from tezgah.evaluation.sandbox.own_time import OwnTime
@@ -49,6 +49,7 @@ def main(seconds: float, memory_bytes: int, wanted: list[str]) -> None:
         wanted = [layer for layer in wanted if layer != "namespaces"]
     if not keeper.is_ready:
         raise RuntimeError("the keeper did not start")
+    prepare(limits, layers)
     reached = [layer for layer in wanted if layer in (*layers, "namespaces")]
     frames.send(answers, json.dumps(reached).encode())
     while True:
@@ -66,11 +67,12 @@ def _judge(
     """What is found about one sample; nothing of it is left when this returns."""
     if (letters := len(task["program"])) > LONGEST_PROGRAM:
         return {"reason": f"a program of {letters:,} letters; {LONGEST_PROGRAM:,} are the most", "is_close": False}
+    read = trial.read(task["prompt"], task["test"])
     ours, theirs = socket.socketpair()
     candidate = keeper.start(theirs)
     theirs.close()
     verdict, written = os.pipe()
-    process = fork(lambda: trial.main(ours.fileno(), written, limits, layers, rules, task))
+    process = fork(lambda: trial.main(ours.fileno(), written, limits, layers, rules, task, read))
     os.close(written)
     ours.close()
     clock = OwnTime(process, candidate, task["seconds"])
