@@ -80,7 +80,7 @@ def our_model(cell: Cell) -> Any:
 def prompts_of(cell: Cell, rows: int, length: int) -> list[list[int]]:
     """As many different prompts of ids that both know."""
     random = torch.Generator().manual_seed(SEED)
-    return torch.randint(10, SHAPES[cell.shape]["vocab_size"], (rows, length), generator=random).tolist()  # type: ignore[no-any-return]
+    return torch.randint(10, SHAPES[cell.shape]["vocab_size"], (rows, length), generator=random).tolist()
 
 
 def ours(cell: Cell, model: Any) -> Callable[[list[list[int]], int, int], Any]:

@@ -1,7 +1,8 @@
 """Flags and help of the command line, made from settings types: no list of flags stands anywhere else.
 
 `--table.field VALUE` sets a recipe's field, `--flag VALUE` a verb's own; dashes and underscores
-are the same in a name, `--flag=VALUE` is the same as two words, and after `--` all are operands.
+are the same in a name, `--flag=VALUE` is the same as two words, `--n` the same as `-n`, and after `--`
+all are operands.
 """
 
 import json
@@ -49,7 +50,7 @@ def read_arguments(usage: Usage, arguments: Sequence[str]) -> tuple[list[str], d
         else:
             flag, equals, value = word.partition("=")
             key = flag.lstrip("-").replace("-", "_")
-            if key not in known or flag.startswith("--") != (len(key) > 1):
+            if key not in known or (len(key) > 1 and not flag.startswith("--")):
                 raise InputError(f"`{usage.verb}` has no flag {flag}.{_near(flag, usage.flags)}")
             text = value if equals else "true" if is_switch(known[key]) else _next(words, flag, known[key])
             given[key] = _one_more(given.get(key, "[]"), text) if known[key].repeats else text

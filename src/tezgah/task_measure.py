@@ -45,14 +45,22 @@ class Asked:
 class TaskFlags(Protocol):
     """The flags of a verb that asks a model for samples of tasks."""
 
-    tasks: str
-    n: int
-    temperature: float
-    top_p: float
-    seed: int
-    k: tuple[str, ...]
-    max_new_tokens: int
-    accept_weak_isolation: bool
+    @property
+    def tasks(self) -> str: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def top_p(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def k(self) -> tuple[str, ...]: ...
+    @property
+    def max_new_tokens(self) -> int: ...
+    @property
+    def accept_weak_isolation(self) -> bool: ...
 
 
 def asked_of(flags: TaskFlags) -> Asked:

@@ -17,6 +17,7 @@ from tezgah.hub_verbs import HUB_VERBS
 from tezgah.import_verbs import IMPORT_VERBS
 from tezgah.inspect_verb import INSPECT
 from tezgah.masked_verbs import MASKED_VERBS
+from tezgah.score_verb import SCORE
 from tezgah.stages import Stage
 from tezgah.sweep_verb import SWEEP
 from tezgah.tokenizer_verbs import TOKENIZER_VERBS
@@ -132,6 +133,7 @@ VERBS: dict[str, Verb] = {
     **MASKED_VERBS,
     "evaluate": EVALUATE,
     "compare": COMPARE,
+    "score": SCORE,
     "report": Verb("Draw report.html and curves.png of a run from its files.", ("RUN",), Plain, report),
     "curves": CURVES,
     **FINETUNE_VERBS,

@@ -1,0 +1,84 @@
+"""The process that candidates' processes are forked from. It has seen no task and no completion.
+
+So there is nothing of another sample, and no test, in the memory that a candidate inherits.
+"""
+
+import os
+import signal
+import socket
+
+from tezgah.evaluation.sandbox import cell, namespaces
+from tezgah.evaluation.sandbox.confinement import Limits, prepare
+from tezgah.evaluation.sandbox.forking import fork, keep_only
+
+START, END = b"s", b"e"
+NO_NAMESPACES = b"n"
+READY = b"r"
+
+
+class Keeper:
+    """The other process's side: starts a candidate's process, ends it."""
+
+    def __init__(self, limits: Limits, layers: list[str], rules: int | None, with_namespaces: bool) -> None:
+        self.control, theirs = socket.socketpair()
+        self.process = fork(lambda: _main(theirs, limits, layers, rules, with_namespaces))
+        theirs.close()
+        self.is_ready = self.control.recv(1) == READY
+
+    def start(self, link: socket.socket) -> int | None:
+        """Start a candidate's process that has `link`; returns a file descriptor of it, where the system has such."""
+        socket.send_fds(self.control, [START], [link.fileno()])
+        said, descriptors, _, _ = socket.recv_fds(self.control, 1, 1)
+        if not said:
+            raise RuntimeError("the keeper has ended")
+        return descriptors[0] if descriptors else None
+
+    def end(self) -> int:
+        """Kill that process, whatever it does; returns how it ended, as `os.waitpid` tells it."""
+        self.control.sendall(END)
+        return int.from_bytes(self.control.recv(4), "big")
+
+    def close(self) -> None:
+        """End the keeper, and with it all it has started."""
+        self.control.close()
+        os.waitpid(self.process, 0)
+
+
+def _main(control: socket.socket, limits: Limits, layers: list[str], rules: int | None, with_namespaces: bool) -> None:
+    keep_only(0, 1, 2, control.fileno(), *([] if rules is None else [rules]))
+    if with_namespaces:
+        try:
+            namespaces.enter()
+        except OSError:
+            control.sendall(NO_NAMESPACES)
+            return
+        first = os.fork()  # the first process of the new world: when it ends, everything in that world ends
+        if first:
+            control.close()
+            os.waitpid(first, 0)
+            return
+    prepare(limits, layers)
+    control.sendall(READY)
+    while _keep_one(control, limits, layers, rules):
+        pass
+
+
+def _keep_one(control: socket.socket, limits: Limits, layers: list[str], rules: int | None) -> bool:
+    """Start one candidate's process and end it, when told; False when nobody tells any more."""
+    said, links, _, _ = socket.recv_fds(control, 1, 1)
+    if not said:
+        return False
+    process = fork(lambda: cell.main(links[0], limits, layers, rules))
+    os.close(links[0])
+    if hasattr(os, "pidfd_open"):
+        descriptor = os.pidfd_open(process)
+        socket.send_fds(control, [START], [descriptor])
+        os.close(descriptor)
+    else:
+        control.sendall(START)
+    said = control.recv(1)
+    os.kill(process, signal.SIGKILL)
+    _, status = os.waitpid(process, 0)
+    if said:
+        control.sendall(status.to_bytes(4, "big"))
+    return bool(said)

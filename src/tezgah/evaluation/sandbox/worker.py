@@ -1,0 +1,124 @@
+"""A process that judges samples one after the other: a small one, started before anything large is in it.
+
+It runs nothing of a task's itself, it only compiles. For each sample it has two processes made, the candidate's and
+the trial's, waits for the verdict as long as the sample may take, and ends both. It is started by
+`pool.py` with nothing but the standard library and speaks JSON over its input and output.
+"""
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import time
+from importlib import import_module
+from typing import Any
+
+from tezgah.evaluation.sandbox import frames, landlock, trial
+from tezgah.evaluation.sandbox.confinement import Limits, available, prepare
+from tezgah.evaluation.sandbox.forking import fork
+from tezgah.evaluation.sandbox.keeper import Keeper
+from tezgah.evaluation.sandbox.own_time import OwnTime
+
+# What candidates and tests commonly import: here once, instead of in every process.
+PRELOADED = """
+abc array base64 bisect calendar cmath collections copy dataclasses datetime decimal enum fractions functools hashlib
+heapq itertools json math numbers operator random re statistics string textwrap time types typing unicodedata
+"""
+
+LONGEST_PROGRAM = 1_000_000  # letters of prompt and completion; as JSON at most 12 bytes each
+
+
+def main(seconds: float, memory_bytes: int, wanted: list[str]) -> None:
+    """Judge the samples that come over standard input, until it ends."""
+    requests, answers = _own_channels()
+    os.environ.clear()
+    for name in PRELOADED.split():
+        import_module(name)
+    time.tzset()
+    gc.collect()
+    gc.freeze()  # the children's collector leaves alone what all share
+    limits = Limits(seconds, memory_bytes)
+    layers = available(wanted)
+    rules = landlock.ruleset() if "landlock" in layers else None
+    keeper = Keeper(limits, layers, rules, "namespaces" in wanted)
+    if "namespaces" in wanted and not keeper.is_ready:
+        keeper.close()
+        keeper = Keeper(limits, layers, rules, with_namespaces=False)
+        wanted = [layer for layer in wanted if layer != "namespaces"]
+    if not keeper.is_ready:
+        raise RuntimeError("the keeper did not start")
+    prepare(limits, layers)
+    reached = [layer for layer in wanted if layer in (*layers, "namespaces")]
+    frames.send(answers, json.dumps(reached).encode())
+    while True:
+        try:
+            task = json.loads(frames.receive(requests, frames.ANY_BYTES))
+        except frames.Closed:
+            break
+        frames.send(answers, json.dumps(_judge(task, keeper, limits, layers, rules)).encode())
+    keeper.close()
+
+
+def _judge(
+    task: dict[str, Any], keeper: Keeper, limits: Limits, layers: list[str], rules: int | None
+) -> dict[str, Any]:
+    """What is found about one sample; nothing of it is left when this returns."""
+    if (letters := len(task["program"])) > LONGEST_PROGRAM:
+        return {"reason": f"a program of {letters:,} letters; {LONGEST_PROGRAM:,} are the most", "is_close": False}
+    read = trial.read(task["prompt"], task["test"])
+    ours, theirs = socket.socketpair()
+    candidate = keeper.start(theirs)
+    theirs.close()
+    verdict, written = os.pipe()
+    process = fork(lambda: trial.main(ours.fileno(), written, limits, layers, rules, task, read))
+    os.close(written)
+    ours.close()
+    clock = OwnTime(process, candidate, task["seconds"])
+    try:
+        reason = _awaited(verdict, clock)
+    finally:
+        status = keeper.end()
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        os.close(verdict)
+        if candidate is not None:
+            os.close(candidate)
+    if reason == trial.ENDED:
+        reason += _how(status)
+    if reason is None or clock.is_over():
+        reason = f"timed out after {task['seconds']:g} s"
+    return {"reason": reason, "is_close": clock.is_close()}
+
+
+def _awaited(verdict: int, clock: OwnTime) -> str | None:
+    """The verdict, None where it did not come in time."""
+    poll = select.poll()
+    poll.register(verdict, select.POLLIN)
+    while (left := clock.left()) > 0:
+        if poll.poll(1_000 * left):
+            clock.stop()
+            try:
+                return str(json.loads(frames.receive(verdict)))
+            except (frames.Closed, ValueError):
+                return "the process of the test ended: out of memory, or of its interpreter's stack"
+    clock.stop()
+    return None
+
+
+def _how(status: int) -> str:
+    """How a process ended that nobody had ended."""
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL:
+        return f" by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f" with code {os.WEXITSTATUS(status)}" if os.WIFEXITED(status) else ""
+
+
+def _own_channels() -> tuple[int, int]:
+    """Standard input and output for this process alone; those that children have are empty."""
+    requests, answers = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    os.close(nothing)
+    return requests, answers
