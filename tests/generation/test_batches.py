@@ -52,7 +52,7 @@ def without_cache(model: Any, wanted: Wanted, sampling: Sampling) -> list[int]:
         for position in range(wanted.max_new_tokens):
             window = window if len(window) <= context else window[-(context // 2) :]
             logits = model(torch.tensor([window]))[:, -1]
-            new_id = int(sample(logits, sampling, [wanted.row], position, [Said(wanted.prompt, new_ids)]))
+            new_id = int(sample(logits, sampling, [wanted.row], position, [Said(wanted.prompt, new_ids)]).item())
             if new_id == ENDS:
                 break
             window.append(new_id)
