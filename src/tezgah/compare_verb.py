@@ -6,34 +6,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from tezgah.answers import Answer, Plain, Verb, lines, short_names
+from tezgah.answers import Answer, Verb, lines, short_names
 from tezgah.errors import InputError
-from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Share
+from tezgah.settings import NaturalFloat, PositiveInt
+from tezgah.task_measure import TaskFlags
 
 if TYPE_CHECKING:
     from tezgah.compare_page import TaskComparison
     from tezgah.evaluation.side_by_side import SideBySide
 
 
-class CompareFlags(Plain, frozen=True):
+class CompareFlags(TaskFlags, frozen=True):
     """Flags of `compare`."""
 
     prompts: Annotated[
         str, Meta(description="file of prompts, one a line; {a|b} in a line makes a family of prompts")
     ] = ""
-    tasks: Annotated[str, Meta(description="file of code tasks, as for `evaluate --tasks`")] = ""
     o: Annotated[str, Meta(description="page to write, .html; the results of tasks go to a folder beside it")] = (
         "compare.html"
     )
     n: Annotated[PositiveInt, Meta(description="completions a prompt, samples a task")] = 3
     temperature: Annotated[NaturalFloat, Meta(description="0 always takes the likeliest token")] = 0.4
-    top_p: Annotated[Share, Meta(description="sample from the likeliest tokens that together have this share")] = 0.95
-    seed: Annotated[NaturalInt, Meta(description="with it the same completions come again")] = 1
-    k: Annotated[tuple[str, ...], Meta(description="which pass@k to tell; 1,10 where there are so many samples")] = ()
     max_new_tokens: Annotated[PositiveInt, Meta(description="longest completion, the prompt not counted")] = 50
-    accept_weak_isolation: Annotated[
-        bool, Meta(description="run samples also where the system cannot confine them")
-    ] = False
 
 
 def compare(operands: list[str], flags: CompareFlags) -> Answer:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from tezgah.answers import Answer, Plain, Verb, lines, table
+from tezgah.answers import Answer, Verb, lines, table
 from tezgah.errors import InputError
 from tezgah.opening import home_of, opened, recipe_of
-from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Share
+from tezgah.settings import PositiveInt
+from tezgah.task_measure import TaskFlags
 
 if TYPE_CHECKING:
     from tezgah.evaluation.detailed import DetailedEvaluation
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 Side = Literal["position", "source", "confidence"]
 
 
-class EvaluateFlags(Plain, frozen=True):
+class EvaluateFlags(TaskFlags, frozen=True):
     """Flags of `evaluate`."""
 
     stride: Annotated[
@@ -30,20 +31,7 @@ class EvaluateFlags(Plain, frozen=True):
         tuple[Side, ...],
         Meta(description="measure also the loss by place in the context or by source, and how well confidence fits"),
     ] = ()
-    tasks: Annotated[
-        str,
-        Meta(description="file of code tasks, .jsonl or .jsonl.gz: sample, test in a sandbox, tell pass@k"),
-    ] = ""
     o: Annotated[str, Meta(description="folder of the results of --tasks; one that was begun goes on")] = ""
-    n: Annotated[PositiveInt, Meta(description="samples a task")] = 20
-    temperature: Annotated[NaturalFloat, Meta(description="of the samples")] = 0.2
-    top_p: Annotated[Share, Meta(description="sample from the likeliest tokens that together have this share")] = 0.95
-    seed: Annotated[NaturalInt, Meta(description="with it the same samples come again")] = 1
-    k: Annotated[tuple[str, ...], Meta(description="which pass@k to tell; 1,10 where there are so many samples")] = ()
-    max_new_tokens: Annotated[PositiveInt, Meta(description="longest sample, the prompt not counted")] = 256
-    accept_weak_isolation: Annotated[
-        bool, Meta(description="run samples also where the system cannot confine them")
-    ] = False
 
 
 def evaluate(operands: list[str], flags: EvaluateFlags) -> Answer:

@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
+from tezgah.answers import Plain
 from tezgah.completing import Completer
 from tezgah.errors import InputError
 from tezgah.files import fingerprint, hash_file, write_json
 from tezgah.opening import opened, recipe_of, run_of
+from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Share
 
 if TYPE_CHECKING:
     from tezgah.evaluation.contamination import Contamination
@@ -42,25 +45,21 @@ class Asked:
             raise InputError(f"--temperature 0 gives the same sample {self.n:,} times. Give -n 1, or a temperature.")
 
 
-class TaskFlags(Protocol):
-    """The flags of a verb that asks a model for samples of tasks."""
+class TaskFlags(Plain, frozen=True):
+    """Flags of a verb that asks a model for samples."""
 
-    @property
-    def tasks(self) -> str: ...
-    @property
-    def n(self) -> int: ...
-    @property
-    def temperature(self) -> float: ...
-    @property
-    def top_p(self) -> float: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def k(self) -> tuple[str, ...]: ...
-    @property
-    def max_new_tokens(self) -> int: ...
-    @property
-    def accept_weak_isolation(self) -> bool: ...
+    tasks: Annotated[
+        str, Meta(description="file of code tasks, .jsonl or .jsonl.gz: sample, test in a sandbox, tell pass@k")
+    ] = ""
+    n: Annotated[PositiveInt, Meta(description="samples a task, completions a prompt")] = 20
+    temperature: Annotated[NaturalFloat, Meta(description="0 always takes the likeliest token")] = 0.2
+    top_p: Annotated[Share, Meta(description="sample from the likeliest tokens that together have this share")] = 0.95
+    seed: Annotated[NaturalInt, Meta(description="with it the same samples come again")] = 1
+    k: Annotated[tuple[str, ...], Meta(description="which pass@k to tell; 1,10 where there are so many samples")] = ()
+    max_new_tokens: Annotated[PositiveInt, Meta(description="longest sample, the prompt not counted")] = 256
+    accept_weak_isolation: Annotated[
+        bool, Meta(description="run samples also where the system cannot confine them")
+    ] = False
 
 
 def asked_of(flags: TaskFlags) -> Asked:

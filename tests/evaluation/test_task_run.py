@@ -61,6 +61,9 @@ def test_a_journal_torn_anywhere_goes_on_to_the_same_bytes(share, whole, tmp_pat
     (folder / "settings.json").write_bytes((whole / "settings.json").read_bytes())
     (folder / "journal.jsonl").write_bytes(data[: int(share * len(data))])
     go(folder)
+    _, again = go(folder)  # what was torn is gone from the journal too, and nothing stands there twice
+    assert (again.completed, again.judged) == (0, 0)
+    assert len((folder / "journal.jsonl").read_bytes().splitlines()) == len(data.splitlines())
     assert (folder / "results.jsonl").read_bytes() == (whole / "results.jsonl").read_bytes()
 
 
