@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from tezgah.tokenizer.tokenizer import Tokenizer
 
 SEPARATOR = "=" * 80  # between candidates
+Dtype = Annotated[
+    Literal["float32", "bfloat16"],
+    Meta(description="the parameters' precision; bfloat16 is half the memory, and read in half the time"),
+]
 
 
 class GenerateFlags(GenerationSettings, frozen=True):
@@ -27,6 +31,7 @@ class GenerateFlags(GenerationSettings, frozen=True):
     prompts: Annotated[str, Meta(description='file of prompts: a line each, or JSON Lines with a "prompt"')] = ""
     o: Annotated[str, Meta(description="write the completions to this file, JSON Lines; goes on after a stop")] = ""
     stream: Annotated[bool, Meta(description="print one completion as it is made")] = False
+    dtype: Dtype = "float32"
     echo: Annotated[bool, Meta(description="with --logprobs and --json: those of the prompts' tokens too")] = False
     json: Annotated[bool, Meta(description="print one JSON object instead of text")] = False
 
@@ -38,6 +43,7 @@ class CompleteFlags(GenerationSettings, frozen=True):
         Literal["block"] | None, Meta(description="end where the block does; --past-block turns it off")
     ] = "block"
     past_block: Annotated[bool, Meta(description="go on where the block ends")] = False
+    dtype: Dtype = "float32"
     json: Annotated[bool, Meta(description="print one JSON object instead of text")] = False
 
 
@@ -57,7 +63,7 @@ def generate(operands: list[str], flags: GenerateFlags) -> Answer:
         raise InputError("--stream prints one completion of one PROMPT: without -n, --num-beams, --json and -o.")
     if flags.echo and (flags.logprobs is None or not flags.json):
         raise InputError("--echo adds the prompts' tokens to --logprobs K with --json. Give these, too.")
-    model, tokenizer = opened(path)
+    model, tokenizer = opened(path, dtype=flags.dtype)
     if flags.o:
         return _written(path, model, tokenizer, prompts, flags, settings)
     if flags.stream:
@@ -86,7 +92,7 @@ def complete_file(operands: list[str], flags: CompleteFlags) -> Answer:
         settings = msgspec.structs.replace(settings, until=None)
     sampling_of(settings)
     prefix, suffix = read_place(place)
-    model, tokenizer = opened(path)
+    model, tokenizer = opened(path, dtype=flags.dtype)
     prompt, is_infilled = place_prompt(model, tokenizer, prefix, suffix, settings)
     found = sorted(completions(model, tokenizer, [prompt], settings), key=lambda each: each.candidate)
     value = {
@@ -112,7 +118,8 @@ def _written(
     from tezgah.files import hash_file
     from tezgah.generation.rows_file import write_rows
 
-    made_from = [hash_file(each) for each in sorted(api.find_model(Path(path)).glob("*.safetensors"))]
+    weights = sorted(api.find_model(Path(path)).glob("*.safetensors"))
+    made_from = [flags.dtype, *(hash_file(each) for each in weights)]
     kept = write_rows(Path(flags.o), model, tokenizer, prompts, settings, made_from)
     rows = len(prompts) * settings.n
     return Answer(flags.o, {"model": path, "completions": flags.o, "rows": rows, "kept": kept})

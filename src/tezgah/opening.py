@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 MODEL = "MODEL is a run folder, a checkpoint folder, or a Hugging Face folder of a known family."
 
 
-def opened(path: str, or_fills: bool = False) -> "tuple[Any, Tokenizer]":
+def opened(path: str, or_fills: bool = False, dtype: str = "float32") -> "tuple[Any, Tokenizer]":
     """A MODEL that goes on from texts, `or_fills` masks, on the best device here, and its tokenizer."""
     from tezgah.generation.kinds import check_causal, fills_masks
     from tezgah.stations import evaluation_place
@@ -22,15 +22,17 @@ def opened(path: str, or_fills: bool = False) -> "tuple[Any, Tokenizer]":
         if not (or_fills and fills_masks(model)):
             check_causal(model, path)
 
-    model, tokenizer = with_tokenizer(path, check)
+    model, tokenizer = with_tokenizer(path, check, dtype)
     return model.to(evaluation_place(recipe_of(path)).device), tokenizer
 
 
-def with_tokenizer(path: str, check: Callable[[Any, str], None] | None = None) -> "tuple[Any, Tokenizer]":
+def with_tokenizer(
+    path: str, check: Callable[[Any, str], None] | None = None, dtype: str = "float32"
+) -> "tuple[Any, Tokenizer]":
     """A MODEL and the tokenizer that must be beside it; `check` refuses other kinds, given the path."""
     from tezgah import api
 
-    model, tokenizer = api.load(path)
+    model, tokenizer = api.load(path, dtype)
     if check is not None:
         check(model, path)
     if tokenizer is None:

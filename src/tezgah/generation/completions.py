@@ -104,6 +104,7 @@ def wanted_of(
         most_rows=settings.rows,
         top_logprobs=settings.logprobs,
         lookup=settings.lookup,
+        int8=settings.int8,
     )
     wanted = [Wanted(prompt.ids, prompt.max_new_tokens, row) for prompt in prompts for row in range(settings.n)]
     return wanted, decoding
@@ -129,8 +130,10 @@ def _best(
     model: "CausalLM", tokenizer: "Tokenizer", place: int, prompt: ReadPrompt, settings: GenerationSettings
 ) -> Iterator[Completion]:
     """The n best of beam search."""
-    if settings.logprobs is not None or settings.max_seconds is not None or settings.lookup:
-        raise InputError("beam search takes no logprobs, max_seconds or lookup. Leave them out, or give num_beams = 1.")
+    if settings.logprobs is not None or settings.max_seconds is not None or settings.lookup or settings.int8:
+        raise InputError(
+            "beam search takes no logprobs, max_seconds, lookup or int8. Leave them out, or give num_beams = 1."
+        )
 
     def ending(new_ids: Sequence[int]) -> tuple[TextEnding, Reason | None]:
         text = TextEnding(tokenizer.text_stream(), settings.stop, settings.until == "block")

@@ -70,3 +70,7 @@ class GenerationSettings(Settings, frozen=True):
         NaturalInt,
         Meta(description="guess so many tokens ahead from the text itself: faster where it repeats, the same text"),
     ] = 0
+    int8: Annotated[
+        bool,
+        Meta(description="round weights to 8 bits for the steps: faster on a CPU, scores differ a little"),
+    ] = False
