@@ -47,8 +47,11 @@ def dot_tile(
         multiply_add = _multiply_add(builder)
         weight_rows = [builder.add(weights, builder.mul(weights_stride, _long(o))) for o in range(n_outputs)]
         x_rows = [builder.add(x, builder.mul(x_stride, _long(r))) for r in range(n_rows)]
+        ahead = builder.mul(weights_stride, _long(n_outputs))  # bytes to the rows that the next tile reads
         with _Loop(builder, length, LANES, n_outputs * n_rows) as loop:
             held = [_load(builder, item, row, loop.index) for row in weight_rows]
+            for row in weight_rows:
+                _prefetch(builder, builder.add(row, ahead), loop.index, item)
             for r, row in enumerate(x_rows):
                 numbers = _load(builder, types.float32, row, loop.index)
                 for o, weight in enumerate(held):
@@ -186,6 +189,14 @@ def _load(builder: Any, item: Any, row: Any, at: Any) -> Any:
     loaded = builder.load(_pointer(builder, row, at, 1, ir.VectorType(ir.IntType(8), LANES)))
     loaded.align = 1
     return builder.sitofp(builder.sext(loaded, _INTS), _VECTOR)
+
+
+def _prefetch(builder: Any, row: Any, at: Any, item: Any) -> None:
+    """Ask for what lies at number `at` of a row that is read soon."""
+    kind = ir.FunctionType(ir.VoidType(), [_BYTE_POINTER, _INT, _INT, _INT])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    pointer = _pointer(builder, row, at, item.bitwidth // 8, ir.IntType(8))
+    builder.call(function, [pointer, ir.Constant(_INT, 0), ir.Constant(_INT, 2), ir.Constant(_INT, 1)])
 
 
 def _total(builder: Any, vector: Any) -> Any:
