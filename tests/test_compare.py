@@ -248,3 +248,41 @@ def test_what_tasks_cannot_be_asked_is_told_in_a_line(
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
+
+
+REFERENCE = [
+    'def area_of_rectangle(a: float, b: float):\n    """Returns the area of a rectangle with sides a and b."""\n',
+    'def get_urls_from_html(html):\n    """Get all embedded URLs in a HTML string."""\n',
+]
+
+
+def test_four_candidates_of_two_functions_end_with_their_block_and_come_again(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["-n", "4", "--temperature", "0.4", "--top-p", "0.95", "--seed", "1", "--until", "block"]
+
+    def candidates(*prompts: str) -> list[str]:
+        words = ["generate", str(folder / "first"), *prompts, *flags, "--max-new-tokens", "40", "--json"]
+        assert main(words) == 0
+        return [each["text"] for each in json.loads(capsys.readouterr().out)["candidates"]]
+
+    found = candidates(*REFERENCE)
+    assert len(found) == 8 and found == candidates(*REFERENCE)
+    assert found[4:] == candidates(REFERENCE[1])
+    for place, text in enumerate(found):
+        prompt = REFERENCE[place // 4]
+        assert text.startswith(prompt)
+        later = text[len(prompt) :].split("\n")[1:]
+        assert not any(line.startswith(("class", "def", "#", "@", "print", "if")) for line in later)
+
+
+def test_three_numbered_completions_of_each_model_stand_on_the_page(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text('"\\nWhen they came back"\n', encoding="utf-8")
+    assert compared(folder, tmp_path / "a.html", "--prompts", str(prompts), "-n", "3", "--json") == 0
+    (family,) = json.loads(capsys.readouterr().out)["texts"]["families"]
+    assert [len(side) for side in family["prompts"][0]["texts"]] == [3, 3]
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert [page.count(f'<p class="caption">{number}</p>') for number in (1, 2, 3, 4)] == [2, 2, 2, 0]

@@ -1,6 +1,7 @@
 """Rows of text and the cache of what the model has computed for them: the one place where a token step happens."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,7 +34,7 @@ class CachedRows:
         self.context_length = model.config.context_length
         self.windows: list[list[int]] = []  # what the cache holds of each row
         self.cache = model.new_cache(most, min(room, self.context_length))
-        self.compiled = _compiled_step(model, most, self.cache.capacity, int8)
+        self._most, self._int8, self._compiled = most, int8, _is_compiled(model, most, int8)
 
     def fill(self, prompts: Sequence[Prompt]) -> Tensor:
         """Begin with these prompts, each read once however often it is there; logits (rows, vocab).
@@ -55,9 +56,14 @@ class CachedRows:
         self._slide()
         for window, new_id in zip(self.windows, ids, strict=True):
             window.append(new_id)
-        if self.compiled is not None:
-            return self.compiled(ids, self.cache)
+        if self._compiled:
+            return self._compiled_step(ids, self.cache)
         return self.model.next_logits(torch.tensor(ids, device=self.device)[:, None], self.cache)
+
+    @cached_property
+    def _compiled_step(self) -> CompiledStep:
+        """Made when the first step is due: rounding weights takes time, and the first token needs none of it."""
+        return CompiledStep(self.model, self._most, self.cache.capacity, self._int8)
 
     def extend(self, texts: Sequence[Prompt]) -> Tensor:
         """Give every row as many ids as the others; logits after each, (rows, time, vocab). There must be `space`."""
@@ -121,16 +127,15 @@ class CachedRows:
         return torch.cat(logits)
 
 
-def _compiled_step(model: "CausalLM", most: int, capacity: int, int8: bool) -> CompiledStep | None:
-    """The compiled step where there is one for the model, and it pays. Raises InputError where `int8` needs it."""
-    if can_pack(model) and (int8 or most <= COMPILED_ROWS):
-        return CompiledStep(model, most, capacity, int8)
-    if int8:
+def _is_compiled(model: "CausalLM", most: int, int8: bool) -> bool:
+    """Whether there is a compiled step for the model, and it pays. Raises InputError where `int8` needs one."""
+    known = can_pack(model)
+    if int8 and not known:
         raise InputError(
             "int8: weights of 8 bits are for float32 and bfloat16 models on a CPU that normalize what goes into a "
             f"block, with widths that are multiples of 16; this {model.config.family} is not one. Leave int8 out."
         )
-    return None
+    return known and (int8 or most <= COMPILED_ROWS)
 
 
 def _groups(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[range]:

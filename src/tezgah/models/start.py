@@ -43,6 +43,8 @@ def start_model(
     model: LanguageModel = load_model(folder, vocab_size=rows)
     if config.context_length < model.config.context_length:
         _shorten(model, config.context_length)
+    for parameter in model.parameters():  # transposed ones are views of a file; compiled code is made for one layout
+        parameter.data = parameter.data.contiguous()
     return model
 
 

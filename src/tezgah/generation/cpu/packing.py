@@ -16,7 +16,10 @@ ACTIVATIONS = {"swiglu": SILU, "geglu": GELU, "gelu": GELU, "gelu_tanh": GELU_TA
 
 
 class Packed:
-    """Addresses and small arrays of a model; it keeps alive what they point at."""
+    """Addresses and small arrays of a model; it keeps alive what they point at.
+
+    Matrices that lie transposed in memory, as those read from GPT-2's folders do, are turned once, in place.
+    """
 
     def __init__(self, model: CausalLM, int8: bool = False) -> None:
         stack, blocks = model.config.stack, model.stack.blocks
@@ -72,6 +75,8 @@ class Packed:
 
     def _matrix(self, weight: Tensor) -> tuple[int, Floats]:
         """Where a matrix lies, and what its outputs are multiplied by."""
+        if not weight.is_contiguous():
+            weight.data = weight.data.contiguous()
         if not self._int8:
             self.matrices.append(weight)
             return weight.data_ptr(), np.ones(len(weight), np.float32)
@@ -95,7 +100,7 @@ def can_pack(model: Any) -> TypeGuard[CausalLM]:
         and not model.config.labels
         and all(size % LANES == 0 for size in sizes)
         and all(type(each) is nn.Linear for each in model.modules() if isinstance(each, nn.Linear))
-        and all(type(each) is nn.Parameter and each.is_contiguous() for each in model.parameters())  # not of shards
+        and all(type(each) is nn.Parameter for each in model.parameters())  # whole, not of shards
     )
 
 
