@@ -14,7 +14,7 @@ from tezgah.compare_page import compare_page, compare_tasks
 from tezgah.evaluation.intervals import mean_interval
 from tezgah.evaluation.side_by_side import FamilyTexts, PromptTexts, SideBySide
 from tezgah.evaluation.task_results import Result, summarize
-from tezgah.task_measure import Measured
+from tezgah.task_measure import Measured, model_hash
 
 HOSTILE = '</pre><script>alert(1)</script><img src=x onerror="alert(2)">\x1b[31mred\x1b]0;title\x07\u202e&amp;'
 PROMPTS = '"\\nWhen they came back"\n{He|She} works as\n{Ali|Ayşe} eve gelince\n<b onclick=x>\n'
@@ -96,7 +96,7 @@ def measured(passes: list[list[bool]], completion: str = "pass") -> Measured:
         for place, each in enumerate(passes)
         for sample, passed in enumerate(each)
     ]
-    return Measured(summarize(rows, (1, 2), None), rows, None, "none")
+    return Measured(summarize(rows, (1, 2), None), rows, None, "none", "block")
 
 
 def test_the_tasks_that_flipped_are_those_that_one_alone_solved() -> None:
@@ -140,6 +140,10 @@ def test_what_models_and_tasks_say_is_text_on_the_page() -> None:
     assert "default-src 'none'" in source  # and if one came through, it would not run
 
 
+def never(*_: Any) -> None:
+    raise AssertionError("asked for texts")
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
@@ -148,12 +152,21 @@ def test_what_models_and_tasks_say_is_text_on_the_page() -> None:
         (["--prompts", "none.txt", "-o", "page.pdf"], "the comparison is a page"),
         (["--prompts", "p.txt", "--temperature", "-1"], "temperature must be a number, 0 or more"),
         (["--prompts", "p.txt", "--top-p", "1.5"], "top-p must be a number from 0 to 1"),
+        (["--prompts", "PROMPTS", "--tasks", "none.jsonl"], "none.jsonl: cannot be read"),
+        (["--prompts", "PROMPTS", "--tasks", "none.jsonl", "-k", "9"], "-k: 9 is not from 1 to 3"),
     ],
 )
 def test_bad_input_is_told_in_a_line(
-    folder: Path, flags: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    flags: list[str],
+    told: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert compared(folder, tmp_path / "page.html", *flags) == 2
+    monkeypatch.setattr("tezgah.completing.Completer.__call__", never)  # told before anything is written
+    given = [str(folder / "prompts.txt") if flag == "PROMPTS" else flag for flag in flags]
+    assert compared(folder, tmp_path / "page.html", *given) == 2
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
@@ -235,7 +248,7 @@ def test_compare_tells_which_tasks_flipped(
         (["-o", "out"], "Give --tasks too"),
         (["--tasks", "t.jsonl", "-o", "out", "--stride", "3"], "takes neither --stride nor --by"),
         (["--tasks", "t.jsonl", "-o", "out", "-k", "x"], "-k must be whole numbers"),
-        (["--tasks", "t.jsonl", "-o", "out", "-k", "30"], "-k: 30 is not from 1 to n, which is 20"),
+        (["--tasks", "t.jsonl", "-o", "out", "-k", "30"], "-k: 30 is not from 1 to 20, the samples of a task"),
         (["--tasks", "t.jsonl", "-o", "out", "--temperature", "0"], "gives the same sample 20 times"),
     ],
 )
@@ -286,3 +299,12 @@ def test_three_numbered_completions_of_each_model_stand_on_the_page(
     assert [len(side) for side in family["prompts"][0]["texts"]] == [3, 3]
     page = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert [page.count(f'<p class="caption">{number}</p>') for number in (1, 2, 3, 4)] == [2, 2, 2, 0]
+
+
+def test_what_names_the_separator_is_part_of_a_model(tmp_path: Path) -> None:
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_text("{}")
+    before = model_hash(str(tmp_path))
+    assert model_hash(str(tmp_path)) == before
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "<|end|>"}')
+    assert model_hash(str(tmp_path)) != before

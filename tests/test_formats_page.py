@@ -18,7 +18,7 @@ from tezgah.evaluation.intervals import Interval
 from tezgah.evaluation.paired import Difference, McNemar
 from tezgah.evaluation.side_by_side import FamilyTexts, PromptTexts, SideBySide, WordShift
 from tezgah.evaluation.task_results import FORMAT as TASKS_FORMAT
-from tezgah.evaluation.task_results import Judged, Result, Sampled, Sampling, TaskSettings, TaskSummary
+from tezgah.evaluation.task_results import Called, Judged, Result, Sampled, Sampling, TaskSettings, TaskSummary
 from tezgah.evaluation.task_run import Timing
 from tezgah.evaluation.wording import TypicalWord
 from tezgah.finetuning import metrics
@@ -45,7 +45,19 @@ PAGE = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="u
 WRITTEN: list[Any] = [
     *(reading.CorpusSummary, reading.Amount, reading.Dropped, Measures, TokensIndex, SplitIndex),
     *(Stamp, Training, TrainingState, PartIndex, PartTensor, Rates, Row, Sample, Evaluation, State, Mark),
-    *(DetailedEvaluation, PlaceScore, Interval, TaskSettings, Sampling, Sampled, Judged, Result, TaskSummary, Timing),
+    *(
+        DetailedEvaluation,
+        PlaceScore,
+        Interval,
+        TaskSettings,
+        Sampling,
+        Sampled,
+        Judged,
+        Called,
+        Result,
+        TaskSummary,
+        Timing,
+    ),
     *(Contamination, Overlap, FamilyTexts, PromptTexts, SideBySide, WordShift, TypicalWord),
     *(TaskComparison, FlippedTask, McNemar, Difference),
     *(SharesRecord, SourceShare),

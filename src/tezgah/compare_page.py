@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from tezgah.task_measure import Measured
 
 FOOTER = (
-    "Intervals hold 95 % of bootstrap resamples of tasks, prompts or completions. Typical words are those whose "
-    "log-odds ratio with an informative prior (Monroe et al. 2008) is farthest from 0, in standard deviations. Few "
-    "completions tell little: what is shown here is what these seeds gave."
+    "Intervals are of 95 %, by the bootstrap of tasks, prompts or completions; of one alone there is none. Typical "
+    "words are those whose log-odds ratio with an informative prior (Monroe et al. 2008) is farthest from 0, in "
+    "standard deviations. Few completions tell little: what is shown here is what these seeds gave."
 )
 
 
@@ -101,13 +101,13 @@ def _tasks(names: Sequence[str], found: TaskComparison) -> str:
     first, second = found.summaries
     rows = [[f"pass@{k}", str(each), str(second.pass_at_k[k])] for k, each in first.pass_at_k.items()]
     rows.append(["parses", str(first.parses), str(second.parses)])
-    rows.append(["first call runs", _shown(first.runs), _shown(second.runs)])
+    rows.append(["first call runs", str(first.runs), str(second.runs)])
     bits = [_shown(each.solution_bits_per_byte) for each in (first, second)]
     rows += [["solution bits per byte", *bits], ["contamination", *found.contaminations]]
     difference = found.difference
     told = (
         f"{first.tasks:,} tasks, {first.samples:,} samples of each model; isolation {found.isolation}. "
-        f"Second minus first, pass@1: {difference.difference}, p = {difference.p_value:.4f} (paired bootstrap). "
+        f"Second minus first, pass@1: {difference.difference}, p = {difference.p_value:.4f} (sign flips). "
         f"McNemar, a task solved by any sample: {found.mcnemar.only_first:,} by the first alone, "
         f"{found.mcnemar.only_second:,} by the second alone, p = {found.mcnemar.exact:.4f} exact, "
         f"{found.mcnemar.mid_p:.4f} mid-p."

@@ -9,7 +9,7 @@ from msgspec import Meta
 from tezgah.answers import Answer, Verb, lines, short_names
 from tezgah.errors import InputError
 from tezgah.settings import NaturalFloat, PositiveInt
-from tezgah.task_measure import TaskFlags
+from tezgah.task_measure import Asked, TaskFlags, asked_of
 
 if TYPE_CHECKING:
     from tezgah.compare_page import TaskComparison
@@ -43,8 +43,11 @@ def compare(operands: list[str], flags: CompareFlags) -> Answer:
     names = short_names([Path(path) for path in operands])
     if operands[0] == operands[1]:
         names = [f"{name} ({place})" for name, place in zip(names, ("first", "second"), strict=True)]
+    asked = asked_of(flags) if flags.tasks else None
+    if asked:
+        asked.read()  # what is wrong with the tasks is told before texts are made
     texts = _texts(operands, names, flags) if flags.prompts else None
-    tasks = _tasks(operands, flags, output.with_suffix("")) if flags.tasks else None
+    tasks = _tasks(operands, asked, output.with_suffix("")) if asked else None
     drawn = {name: getattr(flags, name) for name in ("n", "temperature", "top_p", "seed", "max_new_tokens")}
     write_text(output, compare_page(names, texts, tasks, drawn))
     value: dict[str, Any] = {"models": dict(zip(names, operands, strict=True)), **drawn}
@@ -67,7 +70,7 @@ def _texts(operands: list[str], names: list[str], flags: CompareFlags) -> "SideB
     models = [opened(path) for path in operands]
     texts = [
         write_texts(
-            Completer(model, tokenizer, flags.max_new_tokens, flags.temperature, flags.top_p, ends_blocks=False),
+            Completer(model, tokenizer, flags.max_new_tokens, flags.temperature, flags.top_p),
             families,
             flags.n,
             flags.seed,
@@ -78,12 +81,11 @@ def _texts(operands: list[str], names: list[str], flags: CompareFlags) -> "SideB
     return compare_texts(names, families, texts, scores)
 
 
-def _tasks(operands: list[str], flags: CompareFlags, folder: Path) -> "TaskComparison":
+def _tasks(operands: list[str], asked: Asked, folder: Path) -> "TaskComparison":
     """What both models make of the same code tasks."""
     from tezgah.compare_page import compare_tasks
-    from tezgah.task_measure import asked_of, measure_tasks
+    from tezgah.task_measure import measure_tasks
 
-    asked = asked_of(flags)
     first = measure_tasks(operands[0], asked, folder / "first")
     second = measure_tasks(operands[1], asked, folder / "second")
     return compare_tasks(first, second)
@@ -99,7 +101,7 @@ def _figures(texts: "SideBySide | None", tasks: "TaskComparison | None") -> dict
                 shown[f"{writer} read by {reader}"] = f"{bits} bits per byte" if bits else "nothing written"
     if tasks:
         shown["pass@1, second − first"] = str(tasks.difference.difference)
-        shown["p, paired bootstrap"] = f"{tasks.difference.p_value:.4f}"
+        shown["p, sign flips"] = f"{tasks.difference.p_value:.4f}"
         shown["p, McNemar"] = f"{tasks.mcnemar.exact:.4f} exact, {tasks.mcnemar.mid_p:.4f} mid-p"
         shown["flipped tasks"] = f"{len(tasks.only_first):,} to {len(tasks.only_second):,}"
     return shown

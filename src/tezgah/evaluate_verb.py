@@ -159,5 +159,6 @@ EVALUATE = Verb(
     "MODEL is a run folder, a checkpoint folder, or a Hugging Face folder of a known family. Without a FILE the "
     "held-out documents of its run are read. Of a masked language model it is the loss per masked token, the share "
     "filled right and the pseudo-perplexity per word; the masks never change. With --tasks the model writes code, "
-    "samples end before the first later line that begins a block, and their tests run in a sandbox.",
+    "samples end before the first later line that begins a block (where the prompt has not begun the function, before "
+    "the first after its def), and their tests run in a sandbox.",
 )

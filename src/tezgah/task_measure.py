@@ -9,8 +9,9 @@ import msgspec
 from msgspec import Meta
 
 from tezgah.answers import Plain
-from tezgah.completing import Completer
+from tezgah.completing import Completer, completion_of, cut_rule, task_completer
 from tezgah.errors import InputError
+from tezgah.evaluation.settings import PassAtK
 from tezgah.files import fingerprint, hash_file, write_json
 from tezgah.opening import opened, recipe_of, run_of
 from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Share
@@ -36,13 +37,13 @@ class Asked:
     max_new_tokens: int
     accept_weak: bool
 
-    def check(self) -> None:
-        """Raise InputError for what cannot be told, before anything is sampled."""
-        for k in self.ks:
-            if not 0 < k <= self.n:
-                raise InputError(f"-k: {k} is not from 1 to n, which is {self.n:,}. Give more samples, or another k.")
+    def read(self) -> "list[Task]":
+        """The tasks of the file. Raises InputError for what cannot be told of them, before anything is sampled."""
+        from tezgah.evaluation.tasks import read_tasks
+
         if self.temperature == 0 and self.n > 1:
             raise InputError(f"--temperature 0 gives the same sample {self.n:,} times. Give -n 1, or a temperature.")
+        return read_tasks(self.tasks)
 
 
 class TaskFlags(Plain, frozen=True):
@@ -55,7 +56,7 @@ class TaskFlags(Plain, frozen=True):
     temperature: Annotated[NaturalFloat, Meta(description="0 always takes the likeliest token")] = 0.2
     top_p: Annotated[Share, Meta(description="sample from the likeliest tokens that together have this share")] = 0.95
     seed: Annotated[NaturalInt, Meta(description="with it the same samples come again")] = 1
-    k: Annotated[tuple[str, ...], Meta(description="which pass@k to tell; 1,10 where there are so many samples")] = ()
+    k: PassAtK = ()
     max_new_tokens: Annotated[PositiveInt, Meta(description="longest sample, the prompt not counted")] = 256
     accept_weak_isolation: Annotated[
         bool, Meta(description="run samples also where the system cannot confine them")
@@ -63,14 +64,16 @@ class TaskFlags(Plain, frozen=True):
 
 
 def asked_of(flags: TaskFlags) -> Asked:
-    """What flags ask for: where no k is given, pass@1 and, of ten samples or more, pass@10."""
+    """What flags ask for. Raises InputError for a k that there are too few samples for."""
+    from tezgah.evaluation.pass_at_k import ks_of
+
     return Asked(
         tasks=Path(flags.tasks),
         n=flags.n,
         temperature=flags.temperature,
         top_p=flags.top_p,
         seed=flags.seed,
-        ks=_whole_numbers(flags.k, "-k") or tuple(k for k in (1, 10) if k <= flags.n),
+        ks=ks_of(flags.k, flags.n),
         max_new_tokens=flags.max_new_tokens,
         accept_weak=flags.accept_weak_isolation,
     )
@@ -78,12 +81,16 @@ def asked_of(flags: TaskFlags) -> Asked:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a model made of its tasks. `contamination` is None where its training corpus is not at hand."""
+    """What a model made of its tasks; `until` is the rule of the cut.
+
+    `contamination` is None where its training corpus is not at hand.
+    """
 
     summary: "TaskSummary"
     results: "list[Result]"
     contamination: "Contamination | None"
     isolation: str
+    until: str
 
 
 def measure_tasks(path: str, asked: Asked, folder: Path) -> Measured:
@@ -92,24 +99,21 @@ def measure_tasks(path: str, asked: Asked, folder: Path) -> Measured:
     from tezgah.evaluation.sandbox import Sandbox
     from tezgah.evaluation.task_results import summarize
     from tezgah.evaluation.task_run import run_tasks
-    from tezgah.evaluation.tasks import read_tasks
-    from tezgah.generation.stops import first_block
     from tezgah.lock import locked
 
-    asked.check()
-    tasks = read_tasks(asked.tasks)
-    with locked(folder), Sandbox(accept_weak=asked.accept_weak) as judge:
+    tasks = asked.read()
+    with locked(folder), Sandbox(accept_weak=asked.accept_weak) as sandbox:
         model, tokenizer = opened(path)
-        told = _settings(path, asked, judge.isolation)
-        draw = Completer(model, tokenizer, asked.max_new_tokens, asked.temperature, asked.top_p, ends_blocks=True)
-        results = run_tasks(tasks, told, draw, first_block, judge, folder)
+        told = _settings(path, asked, cut_rule(tasks), sandbox.isolation)
+        draw = task_completer(Completer(model, tokenizer, asked.max_new_tokens, asked.temperature, asked.top_p))
+        results = run_tasks(tasks, told, draw, completion_of, sandbox.judge, folder)
         summary = summarize(results, asked.ks, _solution_bits(model, tokenizer, tasks))
         write_json(folder / "summary.json", msgspec.to_builtins(summary, str_keys=True))
         write_json(folder / "harness.json", harness_results(results, asked.ks, told))
         contamination = _contamination(path, tasks)
         if contamination:
             write_json(folder / "contamination.json", msgspec.to_builtins(contamination))
-    return Measured(summary, results, contamination, judge.isolation)
+    return Measured(summary, results, contamination, sandbox.isolation, told.sampling.until)
 
 
 def figures(measured: Measured) -> dict[str, str]:
@@ -117,11 +121,10 @@ def figures(measured: Measured) -> dict[str, str]:
     summary = measured.summary
     shown = {f"pass@{k}": str(each) for k, each in summary.pass_at_k.items()}
     shown["parses"] = str(summary.parses)
-    if summary.runs:
-        shown["first call runs"] = str(summary.runs)
+    shown["first call runs"] = str(summary.runs)
     if summary.solution_bits_per_byte:
         shown["solution bits per byte"] = str(summary.solution_bits_per_byte)
-    shown |= {"tasks": f"{summary.tasks:,}", "samples": f"{summary.samples:,}", "cut": "block"}
+    shown |= {"tasks": f"{summary.tasks:,}", "samples": f"{summary.samples:,}", "cut": measured.until}
     return {**shown, "isolation": measured.isolation, "contamination": contaminated(measured.contamination)}
 
 
@@ -149,43 +152,35 @@ def value_of(measured: Measured, folder: Path) -> dict[str, Any]:
     }
 
 
-def _whole_numbers(texts: Sequence[str], flag: str) -> tuple[int, ...]:
-    """The numbers of a flag's list. Raises InputError for what is none."""
-    if bad := [text for text in texts if not text.isdecimal()]:
-        raise InputError(f"{flag} must be whole numbers, as in 1,10, not {bad[0]!r}.")
-    return tuple(sorted({int(text) for text in texts}))
-
-
-def _settings(path: str, asked: Asked, isolation: str) -> Any:
+def _settings(path: str, asked: Asked, until: str, isolation: str) -> Any:
     from tezgah.evaluation.task_results import Sampling, TaskSettings
     from tezgah.runlog import versions
 
     found = versions()
     return TaskSettings(
         model=path,
-        model_hash=_model_hash(path),
+        model_hash=model_hash(path),
         tasks=asked.tasks.name,
         tasks_hash=hash_file(asked.tasks),
         sampling=Sampling(
             n=asked.n,
             temperature=asked.temperature,
-            top_k=0,
             top_p=asked.top_p,
             seed=asked.seed,
             max_new_tokens=asked.max_new_tokens,
-            until="block",
+            until=until,
         ),
         isolation=isolation,
         versions={"python": found["python"], **found["packages"]},
     )
 
 
-def _model_hash(path: str) -> str:
+def model_hash(path: str) -> str:
     """A hash of the files that decide what a model writes."""
     from tezgah.starting import find_model
 
     folder = find_model(Path(path))
-    names = ("config.json", "tokenizer.json", "vocab.json", "merges.txt")
+    names = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt")
     files = [*(folder / name for name in names), *sorted(folder.glob("*.safetensors")), *sorted(folder.glob("*.bin"))]
     return fingerprint({each.name: hash_file(each) for each in files if each.is_file()})
 

@@ -3,64 +3,45 @@
 import hashlib
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tezgah.evaluation import task_run
+from tezgah.evaluation.sandbox import Verdict
 from tezgah.evaluation.task_results import Sampling, TaskSettings
-
-
-@dataclass(frozen=True)
-class Task:
-    """As `tasks.py` has it."""
-
-    task_id: str
-    prompt: str
-    test: str
-    entry_point: str
-    canonical_solution: str | None = None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    passed: bool
-    reason: str
-
+from tezgah.evaluation.tasks import Task
 
 TEST = "def check(candidate):\n    assert candidate(2) == 4\n"
-TASKS = [Task(f"task/{number}", f"def f{number}(x):", TEST, f"f{number}") for number in range(30)]
+TASKS = [Task(f"task/{number}", f"def f{number}(x):", TEST, f"f{number}", None) for number in range(30)]
 BODIES = ("\n    return 2 * x\n", "\n    return (\n", "\n    raise ValueError\n", "\n    return x ** 3\nprint(1)\n")
 SETTINGS = TaskSettings(
     model="made-up",
     model_hash="1" * 64,
     tasks="made-up.jsonl",
     tasks_hash="2" * 64,
-    sampling=Sampling(n=5, temperature=0.5, top_k=0, top_p=1.0, seed=1, max_new_tokens=9, until="block"),
+    sampling=Sampling(n=5, temperature=0.5, top_p=1.0, seed=1, max_new_tokens=9, until="block"),
     isolation="none",
     versions={"python": "3"},
 )
 
 
-def cut(text):
+def cut(task, text):
     return text.split("\nprint")[0]
 
 
 class Slow:
     """A model that draws a body by a hash, and a judge that runs it here: they take `seconds` for each sample."""
 
-    isolation = "none"
-
     def __init__(self, seconds=0.0):
         self.seconds = seconds
         self.completed, self.judged = 0, 0
 
-    def complete(self, prompts, n, seeds):
-        for prompt, seed in zip(prompts, seeds, strict=True):
+    def complete(self, tasks, n, seeds):
+        for task, seed in zip(tasks, seeds, strict=True):
             drawn = []
             for sample in range(n):
                 time.sleep(self.seconds)
-                digest = hashlib.sha256(f"{prompt} {seed} {sample}".encode()).digest()
+                digest = hashlib.sha256(f"{task.prompt} {seed} {sample}".encode()).digest()
                 drawn.append(BODIES[digest[0] % len(BODIES)])
                 self.completed += 1
             yield drawn
@@ -81,9 +62,8 @@ class Slow:
 
 def go(folder, seconds=0.0, tasks=TASKS, settings=SETTINGS):
     slow = Slow(seconds)
-    return task_run.run_tasks(tasks, settings, slow.complete, cut, slow, folder), slow
+    return task_run.run_tasks(tasks, settings, slow.complete, cut, slow.judge, folder), slow
 
 
 if __name__ == "__main__":
-    task_run.ROWS_AT_ONCE = 10
     go(Path(sys.argv[1]), 0.005)

@@ -36,7 +36,9 @@ def test_the_harness_finds_every_figure_with_its_error(tmp_path):
     assert rows["pass@1"][6] == pytest.approx(statistics.stdev(rates) / 30**0.5)
     assert rows["pass@5"][5] == pytest.approx(summary.pass_at_k[5].value)
     assert rows["parses"][5] == pytest.approx(summary.parses.value)
-    width = summary.pass_at_k[1].high - summary.pass_at_k[1].low
+    low, high = summary.pass_at_k[1].low, summary.pass_at_k[1].high
+    assert low is not None and high is not None
+    width = high - low
     assert width == pytest.approx(2 * 1.96 * rows["pass@1"][6], rel=0.15)
     assert set(written["higher_is_better"]["made-up"]) == set(rows)
     assert written["n-samples"]["made-up"] == {"original": 30, "effective": 30}

@@ -47,8 +47,31 @@ def test_the_paired_bootstrap_equals_that_of_scipy():
     ours = paired_difference(first, second, "test", resamples=40_000)
     bounds = theirs.confidence_interval
     assert (ours.difference.low, ours.difference.high) == pytest.approx((bounds.low, bounds.high), abs=5e-4)
-    by_theirs = theirs.bootstrap_distribution
-    assert ours.p_value == pytest.approx(2 * min((by_theirs <= 0).mean(), (by_theirs >= 0).mean()), abs=5e-3)
+
+
+@pytest.mark.parametrize("differing", [2, 6, 13, 40])
+def test_the_p_value_is_that_of_the_sign_flips_of_scipy(differing):
+    chance = np.random.default_rng(differing)
+    first = chance.integers(0, 11, 60) / 20
+    second = first.copy()
+    second[:differing] += chance.choice([-0.1, 0.1, 0.2, 0.3], differing)
+    theirs = scipy.stats.permutation_test(
+        (second[:differing] - first[:differing],),
+        lambda gains, axis: gains.sum(axis).round(9),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=2**13 if differing <= 13 else 40_000,
+        rng=np.random.default_rng(1),
+    )
+    ours = paired_difference(first, second, "test", resamples=40_000)
+    assert ours.p_value == pytest.approx(theirs.pvalue, abs=1e-9 if differing <= 13 else 5e-3)
+
+
+def test_one_task_alone_tells_nothing():
+    found = paired_difference([0.0], [1.0], "test")
+    assert found.p_value == 1.0
+    bound = scipy.stats.binomtest(0, 1).proportion_ci(0.95, "exact").high
+    assert (found.difference.low, found.difference.high) == pytest.approx((1 - 2 * bound, 1.0))
 
 
 def test_pairing_sees_what_a_test_of_two_scores_does_not():

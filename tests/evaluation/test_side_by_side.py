@@ -134,3 +134,11 @@ def test_files_of_prompts_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "latin.txt").write_bytes("ışık".encode("iso8859_9"))
     with pytest.raises(InputError, match="not UTF-8 .byte 0"):
         read_prompts(tmp_path / "latin.txt")
+
+
+def test_a_single_prompt_has_figures_without_bounds():
+    texts = [[[" He goes"], [""]], [[""], [""]]]
+    found = compare_texts(["a", "b"], FAMILIES[:1], texts, [score, score])
+    shift, bits = found.families[0].shifts[0].shift, found.bits_per_byte[0][0]
+    assert shift is not None and bits is not None
+    assert (str(shift), str(bits)) == ("0.5000 [–]", f"{3 / math.log(2) / 8:.4f} [–]")

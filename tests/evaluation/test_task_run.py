@@ -4,7 +4,6 @@ import random
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -12,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.evaluation.killed_tasks import SETTINGS, TASKS, go
+from tests.evaluation.killed_tasks import SETTINGS, TASKS, Slow, cut, go
 from tezgah.errors import InputError
 from tezgah.evaluation.journal import Journal
 from tezgah.evaluation.pass_at_k import estimate
 from tezgah.evaluation.task_results import Sampled, summarize
+from tezgah.evaluation.task_run import run_tasks
+from tezgah.evaluation.tasks import read_tasks
 
 SCRIPT = Path(__file__).with_name("killed_tasks.py")
 DETERMINISTIC = ("results.jsonl", "settings.json")
@@ -54,17 +55,25 @@ def size_of(path):
     return path.stat().st_size if path.exists() else 0
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The same of four tasks."""
+    folder = tmp_path_factory.mktemp("small")
+    go(folder, tasks=TASKS[:4])
+    return folder
+
+
 @given(share=st.floats(0, 1))
-def test_a_journal_torn_anywhere_goes_on_to_the_same_bytes(share, whole, tmp_path_factory):
+def test_a_journal_torn_anywhere_goes_on_to_the_same_bytes(share, small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("torn")
-    data = (whole / "journal.jsonl").read_bytes()
-    (folder / "settings.json").write_bytes((whole / "settings.json").read_bytes())
+    data = (small / "journal.jsonl").read_bytes()
+    (folder / "settings.json").write_bytes((small / "settings.json").read_bytes())
     (folder / "journal.jsonl").write_bytes(data[: int(share * len(data))])
-    go(folder)
-    _, again = go(folder)  # what was torn is gone from the journal too, and nothing stands there twice
+    go(folder, tasks=TASKS[:4])
+    _, again = go(folder, tasks=TASKS[:4])  # what was torn is gone from the journal too, and nothing stands there twice
     assert (again.completed, again.judged) == (0, 0)
     assert len((folder / "journal.jsonl").read_bytes().splitlines()) == len(data.splitlines())
-    assert (folder / "results.jsonl").read_bytes() == (whole / "results.jsonl").read_bytes()
+    assert (folder / "results.jsonl").read_bytes() == (small / "results.jsonl").read_bytes()
 
 
 def test_what_is_there_is_not_made_again(whole, tmp_path):
@@ -102,15 +111,9 @@ def test_the_summary_is_that_of_the_rows(whole):
         assert found.pass_at_k[k].value == pytest.approx(mean)
     assert (found.tasks, found.samples) == (30, 150)
     assert found.parses.value == pytest.approx(sum(row.parses for row in results) / 150)
-    assert found.runs is not None
+    assert found.runs.low is not None and found.runs.high is not None
     assert found.runs.value == pytest.approx(sum(bool(row.runs) for row in results) / 150)
     assert found.runs.low < found.runs.value < found.runs.high
-
-
-def test_tests_without_a_check_do_not_tell_what_runs(tmp_path):
-    results, _ = go(tmp_path, tasks=[replace(TASKS[0], test="check = lambda candidate: candidate(1) > 9")])
-    assert {row.runs for row in results} == {None}
-    assert summarize(results, (1,), None).runs is None
 
 
 @pytest.mark.parametrize(
@@ -160,3 +163,59 @@ def test_no_part_of_a_row_stays_where_the_disk_is_full(tmp_path, monkeypatch):
             journal.add([row])
     with Journal[Sampled](tmp_path / "journal.jsonl", Sampled) as journal:
         assert journal.rows == [row]
+
+
+class Stopped(Exception):
+    """In place of a kill."""
+
+
+def stops_after(count, given):
+    """What is given, until a kill comes."""
+    for number, each in enumerate(given):
+        if number == count:
+            raise Stopped
+        yield each
+
+
+def kinds_in(folder):
+    rows = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    return [row["kind"] for row in rows]
+
+
+def test_the_samples_of_every_task_are_kept_at_once(tmp_path, whole):
+    slow = Slow()
+    with pytest.raises(Stopped):
+        run_tasks(TASKS, SETTINGS, lambda *asked: stops_after(3, slow.complete(*asked)), cut, slow.judge, tmp_path)
+    assert kinds_in(tmp_path) == ["sample"] * 15
+    assert go(tmp_path)[1].completed == 135
+    assert (tmp_path / "results.jsonl").read_bytes() == (whole / "results.jsonl").read_bytes()
+
+
+def test_every_verdict_is_kept_at_once(tmp_path, whole):
+    slow = Slow()
+    with pytest.raises(Stopped):
+        run_tasks(TASKS, SETTINGS, slow.complete, cut, lambda given: stops_after(7, slow.judge(given)), tmp_path)
+    assert kinds_in(tmp_path) == ["sample"] * 60 + ["verdict"] * 7  # the first twelve tasks are made together
+    go(tmp_path)
+    assert (tmp_path / "results.jsonl").read_bytes() == (whole / "results.jsonl").read_bytes()
+
+
+def test_what_runs_is_told_of_tests_that_call_the_function_by_its_name(tmp_path):
+    """As those of MBPP do, which never look at `candidate`."""
+    code, tests = "def add(a, b):\n    return a + b", ["assert add(1, 2) == 3"]
+    row = {"task_id": 1, "text": "Add.", "code": code, "test_list": tests}
+    (tmp_path / "mbpp.jsonl").write_text(json.dumps(row))
+    bodies = ["def add(a, b):\n    return a - b", "def add(a, b):\n    raise ValueError", "def add(a, b:"]
+    results = run_tasks(
+        read_tasks(tmp_path / "mbpp.jsonl"),
+        msgspec.structs.replace(SETTINGS, sampling=msgspec.structs.replace(SETTINGS.sampling, n=3)),
+        lambda tasks, n, seeds: [bodies],
+        lambda task, text: text,
+        Slow().judge,
+        tmp_path,
+    )
+    assert [(row.passed, row.parses, row.runs) for row in results] == [
+        (False, True, True),
+        (False, True, False),
+        (False, False, False),
+    ]

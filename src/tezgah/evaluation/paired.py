@@ -8,10 +8,21 @@ from math import comb
 
 import msgspec
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from tezgah.errors import InputError
-from tezgah.evaluation.intervals import LEVEL, RESAMPLES, Interval, percentiles, resampled_means
+from tezgah.evaluation.intervals import (
+    DRAWS_AT_ONCE,
+    LEVEL,
+    RESAMPLES,
+    Interval,
+    percentiles,
+    random_words,
+    resampled_means,
+    widened,
+)
+
+MOST_EXACT = 13  # tasks whose signs are flipped in every way, 8,192 of them
 
 
 class McNemar(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +39,7 @@ class McNemar(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """The mean of second minus first over the same tasks, and the bootstrap's two-sided p-value that it is none."""
+    """The mean of second minus first over the same tasks, and the two-sided p-value of sign flips that it is none."""
 
     difference: Interval
     p_value: float
@@ -56,25 +67,39 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike, purpose: str, resamples: int = RESAMPLES) -> Difference:
-    """How much higher the second's scores, (tasks,), are on the mean, by drawing tasks anew with both their scores.
+    """How much higher the second's scores, (tasks,), each from 0 to 1, are on the mean; the interval draws tasks anew.
 
-    The p-value is twice the share of resamples on the other side of zero, those at zero included, and those at one
-    added, so that it is never 0 (Davison and Hinkley 1997, "Bootstrap Methods", equation 4.11). Where no score
-    differs, the bounds are those of as many trials that all failed, to both sides: they hold for scores in [0, 1].
+    The p-value is that of sign flips: were neither better, each task's difference could as well be to the other side.
+    It is the share of all ways to flip them whose sum is as far from 0, of up to 13 tasks that differ; of more, that
+    of `resamples` ways with one added, so that it is never 0 (Davison and Hinkley 1997, "Bootstrap Methods", eq. 4.11).
     """
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     _check(a, b)
     gains = b - a
-    means = resampled_means(gains, f"paired {purpose}", resamples)
-    low, high = percentiles(means, LEVEL)
-    if not gains.any():
-        high = 1 - ((1 - LEVEL) / 2) ** (1 / len(gains))
-        low = -high
-    below, above = int((means <= 0).sum()), int((means >= 0).sum())
+    bounds = percentiles(resampled_means(gains, f"paired {purpose}", resamples), LEVEL)
+    low, high = widened(bounds, gains, -1, 1, LEVEL)
     return Difference(
         difference=Interval(value=float(gains.mean()), low=low, high=high),
-        p_value=min(1.0, 2 * (1 + min(below, above)) / (resamples + 1)),
+        p_value=_sign_flips(gains[gains != 0], purpose, resamples),
     )
+
+
+def _sign_flips(gains: NDArray[np.float64], purpose: str, resamples: int) -> float:
+    """How likely so far a sum is where the sign of each gain, (tasks,), none of them 0, is a coin's."""
+    count = len(gains)
+    is_exact = count <= MOST_EXACT
+    total = 1 << count if is_exact else resamples
+    size = max(1, DRAWS_AT_ONCE // max(1, count))
+    edge = abs(gains.sum()) - 1e-9 * abs(gains).sum()  # sums that are equal but for rounding are equal
+    as_far = 0
+    for start in range(0, total, size):
+        end = min(start + size, total)
+        if is_exact:
+            flips = np.arange(start, end)[:, None] >> np.arange(count) & 1  # (end − start, tasks)
+        else:
+            flips = random_words(f"signs {purpose}", count, start, end) >> np.uint64(63)
+        as_far += int((abs(gains.sum() - 2 * (flips * gains).sum(1)) >= edge).sum())
+    return as_far / total if is_exact else (as_far + 1) / (total + 1)
 
 
 def _check(first: ArrayLike, second: ArrayLike) -> None:

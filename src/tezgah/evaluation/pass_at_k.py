@@ -7,7 +7,27 @@ C(n, k) sets of k of them C(n − c, k) hold none that does. A mean over these i
 from collections.abc import Iterable, Mapping, Sequence
 
 from tezgah.errors import InputError
-from tezgah.evaluation.intervals import Interval, mean_interval
+from tezgah.evaluation.intervals import Interval, share_interval
+
+USUAL_KS = (1, 10, 100)  # those of Chen et al. 2021
+
+
+def ks_of(texts: Sequence[str], n: int) -> tuple[int, ...]:
+    """The k of a flag's list, of n samples a task; where it is empty, those of `USUAL_KS` that n is enough for.
+
+    Raises InputError for what is no whole number from 1 to n.
+
+    >>> ks_of(("10", "1"), 20), ks_of((), 20)
+    ((1, 10), (1, 10))
+    """
+    if bad := [text for text in texts if not (text.isascii() and text.isdecimal())]:
+        raise InputError(f"-k must be whole numbers, as in 1,10, not {bad[0]!r}.")
+    asked = sorted({int(text) for text in texts}) or [k for k in USUAL_KS if k <= n]
+    if outside := [k for k in asked if not 1 <= k <= n]:
+        raise InputError(
+            f"-k: {outside[0]:,} is not from 1 to {n:,}, the samples of a task. Give more samples, or another k."
+        )
+    return tuple(asked)
 
 
 def pass_at_k(results: Mapping[str, Sequence[bool]], ks: Iterable[int]) -> dict[int, Interval]:
@@ -32,7 +52,7 @@ def pass_at_k(results: Mapping[str, Sequence[bool]], ks: Iterable[int]) -> dict[
                 "Give more samples, or a smaller k."
             )
     return {
-        k: mean_interval([estimate(len(passed), sum(passed), k) for passed in results.values()], f"pass@{k}")
+        k: share_interval([estimate(len(passed), sum(passed), k) for passed in results.values()], f"pass@{k}")
         for k in asked
     }
 

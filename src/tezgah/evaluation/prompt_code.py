@@ -1,6 +1,7 @@
 """Prompts as programs: a prompt is the beginning of one, and its beginning must run by itself."""
 
 import ast
+import warnings
 
 
 def complete(prompt: str) -> str:
@@ -19,3 +20,16 @@ def complete(prompt: str) -> str:
         return prompt + ending
     ast.parse(prompt)
     return prompt
+
+
+def defines(prompt: str, function: str) -> bool:
+    r"""Whether a prompt, a program as `complete` has it, begins a function; a docstring that names it does not.
+
+    >>> defines("def f(x):\n", "f"), defines("'def f(x): what it does'\n", "f")
+    (True, False)
+    """
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an old escape in somebody's string is not ours to tell
+        body = ast.parse(complete(prompt)).body
+    return any(isinstance(node, kinds) and node.name == function for node in body)

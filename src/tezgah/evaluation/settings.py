@@ -1,10 +1,16 @@
-"""The `[evaluate]` table."""
+"""The `[evaluate]` table, and the flag that several verbs have for pass@k."""
 
 from typing import Annotated
 
 from msgspec import Meta
 
 from tezgah.settings import PositiveInt, Settings
+
+PassAtK = Annotated[
+    tuple[str, ...],
+    Meta(description="which pass@k to tell, as 1,10; default those of 1, 10, 100 that there are samples enough for"),
+]
+"""A list of whole numbers, read by `pass_at_k.ks_of`."""
 
 
 class EvaluateSettings(Settings, frozen=True):

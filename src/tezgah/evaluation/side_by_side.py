@@ -119,18 +119,10 @@ def _shift(
     return WordShift(
         model=name,
         words=(family.words[one], family.words[two]),
-        shift=_mean(gains, f"shift {family.line}"),
+        shift=mean_interval(gains, f"shift {family.line}") if gains else None,
         distinct=(distinct_share(rows[one]), distinct_share(rows[two])),
         typical=_standing_out(typical),
     )
-
-
-def _mean(gains: list[float], purpose: str) -> Interval | None:
-    if not gains:
-        return None
-    if np.ptp(gains) == 0:  # nothing to draw anew, and no share
-        return Interval(value=gains[0], low=gains[0], high=gains[0])
-    return mean_interval(gains, purpose)
 
 
 def _bits(prompts: Sequence[str], side: list[list[str]], score: Score) -> Interval | None:

@@ -9,12 +9,11 @@ import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from tezgah.errors import InputError
-from tezgah.evaluation.intervals import Interval, mean_interval
+from tezgah.evaluation.intervals import Interval, share_interval
 from tezgah.evaluation.pass_at_k import pass_at_k
 from tezgah.files import read_struct
 
@@ -22,36 +21,11 @@ FORMAT = 1
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}")  # of an object: another in every process
 
 
-class Task(Protocol):
-    """A prompt to go on from, and the tests of what comes: `tasks.py`."""
-
-    @property
-    def task_id(self) -> str:
-        """Its name in the file."""
-
-    @property
-    def prompt(self) -> str:
-        """What the model is given."""
-
-    @property
-    def test(self) -> str:
-        """The source of `check`, which takes the function that was asked for."""
-
-    @property
-    def entry_point(self) -> str:
-        """The name of that function."""
-
-    @property
-    def canonical_solution(self) -> str | None:
-        """A completion that passes, where the file has one."""
-
-
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """How samples were drawn, and where they were cut: `until` names the rule."""
 
     n: int
     temperature: float
-    top_k: int
     top_p: float
     seed: int
     max_new_tokens: int
@@ -81,13 +55,20 @@ class Sampled(msgspec.Struct, frozen=True, kw_only=True, tag="sample", tag_field
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True, tag="verdict", tag_field="kind"):
-    """What a sample came to. `runs`: the first call in the tests did not raise; None where that is not known."""
+    """What a sample came to."""
 
     task_id: str
     sample: int
     passed: bool
     reason: str
-    runs: bool | None
+
+
+class Called(msgspec.Struct, frozen=True, kw_only=True, tag="call", tag_field="kind"):
+    """Of a sample that failed its tests, though it parses: whether the first call in them came back."""
+
+    task_id: str
+    sample: int
+    runs: bool
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +79,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     raw: str
     completion: str
     parses: bool
-    runs: bool | None
+    runs: bool
     passed: bool
     reason: str
 
@@ -115,7 +96,7 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     samples: int
     pass_at_k: dict[int, Interval]
     parses: Interval
-    runs: Interval | None
+    runs: Interval
     solution_bits_per_byte: Interval | None
 
 
@@ -125,15 +106,12 @@ def summarize(results: Sequence[Result], ks: Sequence[int], solution_bits_per_by
     for each in results:
         by_task.setdefault(each.task_id, []).append(each)
     groups = list(by_task.values())
-    running = [group for group in groups if all(each.runs is not None for each in group)]
     return TaskSummary(
         tasks=len(by_task),
         samples=len(results),
         pass_at_k=pass_at_k({task: [each.passed for each in group] for task, group in by_task.items()}, ks),
-        parses=mean_interval([sum(each.parses for each in group) / len(group) for group in groups], "parses"),
-        runs=mean_interval([sum(bool(each.runs) for each in group) / len(group) for group in running], "runs")
-        if running
-        else None,
+        parses=share_interval([sum(each.parses for each in group) / len(group) for group in groups], "parses"),
+        runs=share_interval([sum(each.runs for each in group) / len(group) for group in groups], "runs"),
         solution_bits_per_byte=solution_bits_per_byte,
     )
 

@@ -4,11 +4,11 @@ A sample is a function of the model, its task and its number alone, and a verdic
 killed at any moment ends with the same `results.jsonl`, to the byte, as one that was not.
 """
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,22 +16,29 @@ from tezgah import console
 from tezgah.errors import InputError
 from tezgah.evaluation.journal import Journal
 from tezgah.evaluation.task_results import (
+    Called,
     Judged,
     Result,
     Sampled,
-    Task,
     TaskSettings,
     check_settings,
     parses,
     stable,
 )
+from tezgah.evaluation.tasks import Task
 from tezgah.files import write_bytes, write_json
 from tezgah.seeds import named_seed
 
-ROWS_AT_ONCE = 64  # samples between two writes, at least one task's
+if TYPE_CHECKING:
+    from tezgah.evaluation.sandbox import Verdict
 
-Complete = Callable[[Sequence[str], int, Sequence[int]], Iterable[list[str]]]
-"""Takes prompts, how many samples of each, and each prompt's seed; gives each prompt's samples as written."""
+ROWS_AT_ONCE = 64  # samples that are made before they are judged, at least one task's
+
+Complete = Callable[[Sequence[Task], int, Sequence[int]], Iterable[list[str]]]
+"""Takes tasks, how many samples of each, and each task's seed; gives each task's samples as written."""
+
+Judge = Callable[[Iterable[tuple[Task, str]]], "Iterator[Verdict]"]
+"""Runs completions against their tasks' tests; gives the verdicts in the order given."""
 
 FIRST_CALL = """
 
@@ -44,32 +51,12 @@ def check(candidate, _check=check):
         candidate(*arguments, **named)
         raise _Called
 
+    globals()["{name}"] = once  # for a test that calls the function by its name, as MBPP's do
     try:
         _check(once)
     except _Called:
         pass
 """
-
-
-class Verdict(Protocol):
-    """What a judge says of a sample."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether all tests passed."""
-
-    @property
-    def reason(self) -> str:
-        """Why not, in one line."""
-
-
-class Judge(Protocol):
-    """Runs completions against their tasks' tests: `sandbox/`."""
-
-    isolation: str
-
-    def judge(self, samples: Iterable[tuple[Any, str]]) -> Iterator[Verdict]:
-        """A verdict for each task and completion, in the order given."""
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,43 +72,93 @@ def run_tasks(
     tasks: Sequence[Task],
     told: TaskSettings,
     complete: Complete,
-    cut: Callable[[str], str],
+    cut: Callable[[Task, str], str],
     judge: Judge,
     folder: Path,
 ) -> list[Result]:
-    """Sample and judge what `folder` lacks, and write its `results.jsonl`; `cut` takes a sample to its completion.
+    """Sample and judge what `folder` lacks, and write its `results.jsonl`; `cut` gives a sample's completion.
 
     Raises InputError for a folder that holds results of another model, other tasks or settings.
     """
     _take(folder, told)
-    with Journal[Any](folder / "journal.jsonl", Sampled | Judged) as journal:
-        samples = {(row.task_id, row.sample): row for row in journal.rows if isinstance(row, Sampled)}
-        verdicts = {(row.task_id, row.sample): row for row in journal.rows if isinstance(row, Judged)}
-        total = len(tasks) * told.sampling.n
-        bar = console.progress("tasks", total, "samples", len(verdicts))
-        with bar as progress, Journal[Timing](folder / "timings.jsonl", Timing) as timings:
-            for part in _parts(tasks, told.sampling.n):
-                asked = [(task, sample) for task in part for sample in range(told.sampling.n)]
+    n = told.sampling.n
+    journal = Journal[Any](folder / "journal.jsonl", Sampled | Judged | Called)
+    with journal, Journal[Timing](folder / "timings.jsonl", Timing) as timings:
+        known = _Known(journal)
+        with console.progress("tasks", len(tasks) * n, "samples", len(known.verdicts)) as progress:
+            for part in _parts(tasks, n):
                 began = time.perf_counter()
-                if new := _sampled(part, told, complete, cut, samples):
-                    journal.add(new)
-                    samples |= {(row.task_id, row.sample): row for row in new}
+                samples = _sample(part, told, complete, cut, known)
                 between = time.perf_counter()
-                open_ones = [(task, samples[key]) for task, k in asked if (key := (task.task_id, k)) not in verdicts]
-                if judged := _judged(open_ones, judge):
-                    journal.add(judged)
-                    verdicts |= {(row.task_id, row.sample): row for row in judged}
-                if new or judged:
-                    seconds = between - began, time.perf_counter() - between
-                    timings.add([_timing(new, judged, *seconds)])
-                    progress.advance(len(judged), f"{sum(row.passed for row in verdicts.values()):,} passed")
-    results = [
-        _result(task, samples[task.task_id, sample], verdicts[task.task_id, sample])
-        for task in tasks
-        for sample in range(told.sampling.n)
-    ]
+                verdicts = 0
+                for _ in _judge([(task, sample) for task in part for sample in range(n)], judge, known):
+                    verdicts += 1
+                    progress.advance(1, f"{known.passed:,} passed")
+                if samples or verdicts:
+                    timings.add([_timing(samples, verdicts, began, between)])
+    results = [known.result(task, sample) for task in tasks for sample in range(n)]
     write_bytes(folder / "results.jsonl", b"".join(msgspec.json.encode(row) + b"\n" for row in results))
     return results
+
+
+def _timing(samples: int, verdicts: int, began: float, between: float) -> Timing:
+    """Of what began then, and has been judged since `between`."""
+    return Timing(
+        samples=samples,
+        verdicts=verdicts,
+        generation_seconds=between - began,
+        judging_seconds=time.perf_counter() - between,
+    )
+
+
+class _Known:
+    """What the journal holds, by task and sample; what is added is on the disk when `add` returns."""
+
+    def __init__(self, journal: Journal[Any]) -> None:
+        self.samples: dict[tuple[str, int], Sampled] = {}
+        self.verdicts: dict[tuple[str, int], Judged] = {}
+        self.calls: dict[tuple[str, int], Called] = {}
+        self.passed = 0
+        self._journal = journal
+        for row in journal.rows:
+            self._take(row)
+
+    def add(self, rows: Sequence[Sampled | Judged | Called]) -> None:
+        """Write rows that were not there."""
+        self._journal.add(list(rows))
+        for row in rows:
+            self._take(row)
+
+    def wants_call(self, task: Task, sample: int) -> bool:
+        """Whether its first call must tell if a judged sample runs: what passed does, what is no code does not."""
+        key = task.task_id, sample
+        is_open = key not in self.calls and not self.verdicts[key].passed
+        return is_open and parses(task.prompt + self.samples[key].completion)
+
+    def result(self, task: Task, sample: int) -> Result:
+        """All that is known of a sample, once it was judged."""
+        key = task.task_id, sample
+        sampled, judged = self.samples[key], self.verdicts[key]
+        return Result(
+            task_id=task.task_id,
+            sample=sample,
+            raw=sampled.raw,
+            completion=sampled.completion,
+            parses=parses(task.prompt + sampled.completion),
+            runs=judged.passed or (key in self.calls and self.calls[key].runs),
+            passed=judged.passed,
+            reason=judged.reason,
+        )
+
+    def _take(self, row: Sampled | Judged | Called) -> None:
+        key = row.task_id, row.sample
+        if isinstance(row, Sampled):
+            self.samples[key] = row
+        elif isinstance(row, Called):
+            self.calls[key] = row
+        else:
+            self.verdicts[key] = row
+            self.passed += row.passed
 
 
 def _take(folder: Path, told: TaskSettings) -> None:
@@ -139,80 +176,48 @@ def _take(folder: Path, told: TaskSettings) -> None:
 
 
 def _parts(tasks: Sequence[Task], n: int) -> Iterator[Sequence[Task]]:
-    """Tasks that are sampled together."""
+    """Tasks that are sampled, and then judged, together."""
     size = max(1, ROWS_AT_ONCE // n)
     return (tasks[start : start + size] for start in range(0, len(tasks), size))
 
 
-def _sampled(
-    tasks: Sequence[Task],
-    told: TaskSettings,
-    complete: Complete,
-    cut: Callable[[str], str],
-    known: dict[tuple[str, int], Sampled],
-) -> list[Sampled]:
-    """The samples of some tasks that are not known; all of a task are drawn anew where one is missing."""
+def _sample(
+    tasks: Sequence[Task], told: TaskSettings, complete: Complete, cut: Callable[[Task, str], str], known: _Known
+) -> int:
+    """Draw the samples that are not known, all of a task where one is missing; how many were new."""
     n = told.sampling.n
-    wanting = [task for task in tasks if any((task.task_id, sample) not in known for sample in range(n))]
+    wanting = [task for task in tasks if any((task.task_id, sample) not in known.samples for sample in range(n))]
     if not wanting:
-        return []
+        return 0
+    before = len(known.samples)
     seeds = [named_seed(told.sampling.seed, f"task {task.task_id}") for task in wanting]
-    texts = complete([task.prompt for task in wanting], n, seeds)
-    return [
-        Sampled(task_id=task.task_id, sample=sample, raw=raw, completion=cut(raw))
-        for task, drawn in zip(wanting, texts, strict=True)
-        for sample, raw in enumerate(drawn)
-        if (task.task_id, sample) not in known
-    ]
+    for task, drawn in zip(wanting, complete(wanting, n, seeds), strict=True):
+        rows = [
+            Sampled(task_id=task.task_id, sample=sample, raw=raw, completion=cut(task, raw))
+            for sample, raw in enumerate(drawn)
+        ]
+        known.add([row for row in rows if (row.task_id, row.sample) not in known.samples])
+    return len(known.samples) - before
 
 
-def _judged(open_ones: Sequence[tuple[Task, Sampled]], judge: Judge) -> list[Judged]:
-    """Verdicts; of a sample that failed its tests but parses also whether the first call raises."""
-    verdicts = list(judge.judge((task, row.completion) for task, row in open_ones))
-    runs: list[bool | None] = [verdict.passed for verdict in verdicts]
-    again = []
-    for place, (task, row) in enumerate(open_ones):
-        if "def check(" not in task.test:
-            runs[place] = None
-        elif not runs[place] and parses(task.prompt + row.completion):
-            again.append(place)
-    calls = judge.judge((_first_call(open_ones[place][0]), open_ones[place][1].completion) for place in again)
-    for place, verdict in zip(again, calls, strict=True):
-        runs[place] = verdict.passed
-    return [
-        Judged(
-            task_id=task.task_id,
-            sample=row.sample,
-            passed=verdict.passed,
-            reason=stable(verdict.reason),
-            runs=each,
-        )
-        for (task, row), verdict, each in zip(open_ones, verdicts, runs, strict=True)
-    ]
+def _judge(wanted: Sequence[tuple[Task, int]], judge: Judge, known: _Known) -> Iterator[None]:
+    """Judge what is not judged, one after another; then of those that failed whether their first call raises."""
+    waiting = [(task, sample) for task, sample in wanted if (task.task_id, sample) not in known.verdicts]
+    for task, sample, verdict in _verdicts(waiting, judge, known):
+        known.add([Judged(task_id=task.task_id, sample=sample, passed=verdict.passed, reason=stable(verdict.reason))])
+        yield
+    calls = [(_first_call(task), sample) for task, sample in wanted if known.wants_call(task, sample)]
+    for task, sample, verdict in _verdicts(calls, judge, known):
+        known.add([Called(task_id=task.task_id, sample=sample, runs=verdict.passed)])
 
 
-def _first_call(task: Any) -> Any:
+def _verdicts(wanted: Sequence[tuple[Task, int]], judge: Judge, known: _Known) -> "Iterator[tuple[Task, int, Verdict]]":
+    """Each task and sample with its verdict, as it comes."""
+    verdicts = judge((task, known.samples[task.task_id, sample].completion) for task, sample in wanted)
+    for (task, sample), verdict in zip(wanted, verdicts, strict=True):
+        yield task, sample, verdict
+
+
+def _first_call(task: Task) -> Task:
     """The same task, passed when the first call of its function comes back."""
-    return dataclasses.replace(task, test=task.test + FIRST_CALL)
-
-
-def _result(task: Task, sampled: Sampled, judged: Judged) -> Result:
-    return Result(
-        task_id=task.task_id,
-        sample=sampled.sample,
-        raw=sampled.raw,
-        completion=sampled.completion,
-        parses=parses(task.prompt + sampled.completion),
-        runs=judged.runs,
-        passed=judged.passed,
-        reason=judged.reason,
-    )
-
-
-def _timing(new: list[Sampled], judged: list[Judged], generation_seconds: float, judging_seconds: float) -> Timing:
-    return Timing(
-        samples=len(new),
-        verdicts=len(judged),
-        generation_seconds=generation_seconds,
-        judging_seconds=judging_seconds,
-    )
+    return replace(task, test=task.test + FIRST_CALL.format(name=task.entry_point))
