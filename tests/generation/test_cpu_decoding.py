@@ -9,6 +9,7 @@ from tests.generation.test_batches import ENDS, VOCAB, WAYS, without_cache
 from tezgah.errors import InputError
 from tezgah.generation.beams import Beams, search
 from tezgah.generation.cached_rows import CachedRows
+from tezgah.generation.cpu import step as step_module
 from tezgah.generation.cpu import tokens
 from tezgah.generation.cpu.packing import can_pack
 from tezgah.generation.decode import Decoding, Wanted, decode
@@ -85,7 +86,7 @@ def test_a_thread_that_fails_leaves_nobody_waiting(failing: int, monkeypatch: py
             rows = CachedRows(model, 2, 20)
             rows.fill([(1, 2), (3,)])
             rows.step([4, 5])
-            real = tokens.token_step
+            real = step_module.token_step
 
             def step(kind: Any, thread: int, *others: Any) -> None:
                 if thread == failing:
