@@ -2,9 +2,10 @@
 
     python benchmarks/decoding.py [--shapes gpt2-124m,qwen3-20m] [--rows 1,8,32] [--precisions fp32,bf16,int8]
 
-Random weights, prompts of 32 tokens. A step's time is that of a whole generation less that of one token, over the
+Random weights, prompts of 32 tokens. A step's time is that of a whole generation less that of two tokens, over the
 steps between; sides take turns, each in a process of its own. `transformers` runs with its dynamic cache and its
-static one, and compiled where --compiled names the rows; its faster one counts. Beside: 200 samples of one prompt, the
+static one (of one row: more rows take as long with either), and compiled where --compiled names the rows; its faster
+one counts. Beside: 200 samples of one prompt, the
 time to the first token of 512, and a step's time after 64 and 900 tokens.
 """
 
@@ -21,7 +22,7 @@ from decoding_contestant import CONTEXT, SHAPES, Cell
 
 SIDES = ("tezgah", "dynamic", "static", "compiled")
 PROMPT, FIRST_PROMPT = 32, 512
-LATE = 900  # tokens held where the cost of a late token is measured
+EARLY, LATE = 64, 900  # tokens held where the cost of a token is measured
 LATE_STEPS = 48
 
 
@@ -52,10 +53,10 @@ def step_rates(sides: Sides, names: list[str], rows: int, arguments: argparse.Na
     rates = defaultdict(list)
     for turn in range(arguments.rounds + 1):
         for name in names:
-            first = sides.seconds(name, rows, PROMPT, 1)
+            first = sides.seconds(name, rows, PROMPT, 2)
             whole = sides.seconds(name, rows, PROMPT, arguments.tokens)
             if turn:  # the first warms
-                rates[name].append(rows * (arguments.tokens - 1) / (whole - first))
+                rates[name].append(rows * (arguments.tokens - 2) / (whole - first))
     return rates
 
 
@@ -66,7 +67,7 @@ def measure(shape: str, precision: str, arguments: argparse.Namespace) -> list[d
     sides = Sides(shape, precision, usual + ["compiled"] * bool(compiled), arguments.threads)
     found: list[dict[str, Any]] = []
     for rows in arguments.rows:
-        names = usual + ["compiled"] * (rows in compiled)
+        names = usual[: 3 if rows == 1 else 2] + ["compiled"] * (rows in compiled)
         rates = step_rates(sides, names, rows, arguments)
         asked = json.dumps({"do": "products", "rows": rows})
         products = float(sides.processes["tezgah"].ask(asked)["seconds"])
@@ -76,6 +77,8 @@ def measure(shape: str, precision: str, arguments: argparse.Namespace) -> list[d
         ("first token", FIRST_PROMPT, 1, 1),
         ("samples", PROMPT, arguments.sampled_tokens, arguments.samples),
     ):
+        if not samples:
+            continue
         seconds: dict[str, list[float]] = defaultdict(list)
         for turn in range(arguments.rounds + 1):
             for name in usual[:2]:
@@ -83,10 +86,11 @@ def measure(shape: str, precision: str, arguments: argparse.Namespace) -> list[d
                 if turn:
                     seconds[name].append(took)
         found.append({"what": what, "rows": samples, "seconds": seconds})
-    late = {}
-    for length in (64, LATE):
-        one, many = (sides.seconds("tezgah", 1, length, new) for new in (1, LATE_STEPS))
-        late[length] = (many - one) / (LATE_STEPS - 1)
+    late: dict[str, list[float]] = defaultdict(list)
+    for _ in range(arguments.rounds):
+        for name, length in (("early", EARLY), ("late", LATE)):
+            two, many = (sides.seconds("tezgah", 1, length, new) for new in (2, LATE_STEPS))
+            late[name].append((many - two) / (LATE_STEPS - 2))
     found.append({"what": "late", "seconds": late})
     answer = sides.processes["tezgah"].ask(json.dumps({"do": "bandwidth"}))
     found.append({"what": "bandwidth", **answer})
@@ -128,15 +132,17 @@ def table(found: list[dict[str, Any]]) -> str:
         steps.append(step_row(row, read, weight_bytes(row["shape"])))
     beside = []
     for row in found:
-        if row["what"] in ("first token", "samples"):
-            ours, theirs = (measuring.spread(row["seconds"][side]) for side in ("tezgah", "dynamic"))
-            name = f"{row['rows']} samples of one prompt" if row["what"] == "samples" else "first token of 512"
-            cells = [f"{each.median:.3f} ({each.low:.3f}–{each.high:.3f})" for each in (ours, theirs)]
-            beside.append([row["shape"], row["precision"], name, *cells, f"{theirs.median / ours.median:.2f}"])
-        if row["what"] == "late":
-            early, late = row["seconds"].values()
-            name = f"a token after 64, and after {LATE}"
-            beside.append([row["shape"], row["precision"], name, f"{early:.4f}", f"{late:.4f}", f"{early / late:.2f}"])
+        names = {
+            "first token": f"first token of {FIRST_PROMPT}",
+            "samples": f"{row['rows']} samples of one prompt" if "rows" in row else "",
+            "late": f"a token after {EARLY}, and after {LATE}",
+        }
+        if row["what"] in names:
+            pair = ("early", "late") if row["what"] == "late" else ("tezgah", "dynamic")
+            ours, theirs = (measuring.spread(row["seconds"][side]) for side in pair)
+            cells = [f"{each.median:.4f} ({each.low:.4f}–{each.high:.4f})" for each in (ours, theirs)]
+            ratio = f"{theirs.median / ours.median:.2f}"
+            beside.append([row["shape"], row["precision"], names[row["what"]], *cells, ratio])
     second = ["shape", "weights", "seconds of", "tezgah (early)", "transformers, dynamic cache (late)", "ratio"]
     return measuring.markdown_table(header, steps) + "\n\n" + measuring.markdown_table(second, beside)
 
@@ -157,7 +163,7 @@ def main() -> None:
     parser.add_argument("--rows", type=lambda text: [int(each) for each in text.split(",")], default=[1, 8, 32])
     parser.add_argument("--compiled", default="", help="numbers of rows at which transformers runs compiled, too")
     parser.add_argument("--tokens", type=int, default=48)
-    parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--samples", type=int, default=200, help="of one prompt at once; 0 leaves them out")
     parser.add_argument("--sampled-tokens", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0)

@@ -1,16 +1,19 @@
 """The sandbox judges rightly: public solutions pass, wrong ones do not, however many workers there are."""
 
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tezgah
 from tezgah.errors import InputError
-from tezgah.evaluation.sandbox import Sandbox, Verdict, confinement, landlock, pool
+from tezgah.evaluation.sandbox import Sandbox, Verdict, confinement, landlock, own_time, pool, self_attack
 from tezgah.evaluation.tasks import Task, read_tasks
 
 pytestmark = pytest.mark.skipif(not landlock.interface(), reason="no Landlock here")
@@ -106,7 +109,9 @@ except RuntimeError as error:
 """
     body = "    class Own(Exception): pass\n    raise ValueError('three') if x == 3 else Own('four')\n"
     assert verdict(sandbox, check, body).passed
-    assert verdict(sandbox, check, "    raise SystemExit(0)\n") == Verdict(False, "it raised SystemExit")
+    assert verdict(sandbox, check, "    raise SystemExit(0)\n") == Verdict(
+        False, "its answer is unfit: it raised SystemExit"
+    )
 
 
 def test_a_test_cannot_overlook_that_the_candidate_has_ended(sandbox: Sandbox) -> None:
@@ -203,3 +208,203 @@ def test_a_worker_loads_the_standard_library_alone() -> None:
 def test_levels_are_named() -> None:
     assert confinement.level(["landlock", "seccomp"]) == "landlock+seccomp"
     assert confinement.level(["landlock", "namespaces"]) == "weak"
+
+
+OVERLOOK = "try:\n    candidate(1)\nexcept BaseException:\n    pass"
+OWN = "    import sys\n    raise sys.modules['tezgah.evaluation.sandbox.codec'].NotPlain"
+BY_HAND = """    import os
+    text = {text!r}.encode()
+    for number in range(3, 32):
+        try:
+            os.write(number, len(text).to_bytes(4, "big") + text)
+        except OSError:
+            pass
+    os._exit(0)
+"""
+
+
+def by_hand(text: str) -> str:
+    """A candidate that writes an answer of its own making to every file that it has."""
+    return BY_HAND.format(text=text)
+
+
+@pytest.mark.parametrize("said", ["passed", "", "a\x1b[2J"])
+def test_a_candidates_words_about_its_answer_are_no_verdict(sandbox: Sandbox, said: str) -> None:
+    frame = by_hand(f'["tuple", "unfit", 1, "NotPlain", {json.dumps(said)}]')
+    for check in (OVERLOOK, "assert candidate(1) == 2"):
+        found = verdict(sandbox, check, frame)
+        assert not found.passed and found.reason.startswith("its answer is unfit: ") and found.reason.isprintable()
+        assert not verdict(sandbox, check, f"{OWN}({said!r})\n").passed
+
+
+def test_what_ends_a_loop_does_not_cross_as_such(sandbox: Sandbox) -> None:
+    for check in (
+        "assert all(map(lambda x: candidate(x) == x + 1, range(5)))",
+        "assert [candidate(x) for x in range(3)] == list(map(candidate, range(3))) and candidate(1) == 2",
+        "for found in map(candidate, range(5)):\n    assert found == 2",
+        "for found in iter(lambda: candidate(1), 2):\n    assert False",
+    ):
+        found = verdict(sandbox, check, "    raise StopIteration\n")
+        assert found == Verdict(False, "RuntimeError: StopIteration")
+    for kind in ("StopAsyncIteration", "ExceptionGroup", "StopIteration"):
+        frame = by_hand(f'["tuple", "raised", 1, "{kind}", "passed"]')
+        found = verdict(sandbox, "list(map(candidate, [1]))", frame)
+        assert found == Verdict(False, f"RuntimeError: {kind}: passed")
+
+
+@pytest.mark.parametrize(
+    "look",
+    ["pair.a = 3", "pair.a", "hasattr(pair, 'a')", "del pair.a", "pair == pair", "pair != 3", "bool(pair)", "{pair}"],
+)
+def test_a_test_that_looks_into_what_it_has_not_fails_and_says_so(sandbox: Sandbox, look: str) -> None:
+    body = "    return x\nclass Pair:\n    pass\n"
+    found = verdict(sandbox, f"pair = Pair()\ntry:\n    {look}\nexcept BaseException:\n    pass", body)
+    assert found == Verdict(False, "the test looks into what only the candidate has")
+
+
+TO_THE_WORKER = """
+import os, time
+for number in range(3, 32):
+    try:
+        os.write(number, {said})
+    except OSError:
+        pass
+{then}
+"""
+
+
+def test_a_test_that_writes_a_verdict_ends_its_own_sample_alone() -> None:
+    said = ["b'\\0'", "b'[' * 3_000", "b'[' * 60_000", "b'3'", "b'{}'", "b'[]'", "b'\\xff'"]
+    checks = [
+        TO_THE_WORKER.format(said=each, then=then)
+        for each in said
+        for then in ("time.sleep(1_000)", "os._exit(0)", "pass")
+    ]
+    with Sandbox(workers=2, seconds=0.3) as sandbox:
+        samples = [(task(check), "    return x\n") for check in (*checks, "assert candidate(1) == 1")]
+        assert [found.passed for found in sandbox.judge(samples)] == [False] * len(checks) + [True]
+
+
+def test_a_sample_slowed_down_by_others_is_judged_again_alone() -> None:
+    def samples() -> list[tuple[Task, str]]:
+        until = time.time() + 0.45  # the first time it takes more than 1.25 times its limit, the second time nothing
+        sleep = f"import time; time.sleep(max(0, {until} - time.time()))"
+        return [(task("assert candidate(1) == 1"), f"    {sleep}; return x\n")]
+
+    with Sandbox(workers=2, seconds=0.3) as sandbox:
+        assert [found.passed for found in sandbox.judge(samples())] == [True]
+    with Sandbox(workers=1, seconds=0.3) as sandbox:
+        assert [found.reason for found in sandbox.judge(samples())] == ["timed out after 0.3 s"]
+
+
+def test_a_sample_too_long_to_send_is_never_sent(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool._Worker, "ask", lambda *_: pytest.fail("it was sent"))
+    assert not verdict(sandbox, "pass", f"    return x\n#{'x' * 1_000_000}\n").passed
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+from tezgah.evaluation.sandbox import Sandbox
+from tezgah.evaluation.tasks import Task
+task = Task("one", "def f(x):\\n", "def check(candidate):\\n    candidate(1)\\n", "f", None)
+threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+with Sandbox(2, 60.0) as sandbox:
+    for found in sandbox.judge([(task, "    while True: pass\\n")] * 9):
+        pass
+"""
+
+
+def test_an_interrupt_ends_everything_at_once_and_prints_nothing_of_the_workers() -> None:
+    begun = time.monotonic()
+    environment = os.environ | {"PYTHONPATH": str(Path(tezgah.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, env=environment)
+    assert time.monotonic() - begun < 20
+    assert done.stderr.count("Traceback") == 1 and done.stderr.endswith("KeyboardInterrupt\n")
+
+
+def test_workers_whose_caller_is_gone_end_silently(capfd: pytest.CaptureFixture[str]) -> None:
+    with Sandbox(workers=2, seconds=0.5) as sandbox:
+        judged = sandbox.judge(
+            (task("candidate(1)"), f"    import time; time.sleep({seconds})\n") for seconds in (0.0, 0.3)
+        )
+        next(judged)
+        sandbox.close()
+        judged.close()  # type: ignore[attr-defined]
+        with pytest.raises(RuntimeError, match="the sandbox is closed"):
+            next(sandbox.judge([]))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_warning_about_a_task_is_not_printed_by_its_worker(capfd: pytest.CaptureFixture[str]) -> None:
+    with Sandbox(workers=1, seconds=1.0) as sandbox:
+        assert verdict(sandbox, "'\\d'\nassert candidate(1) is 1", "    return x\n", "'\\d'\ndef f(x):\n").passed
+    assert capfd.readouterr().err == ""
+
+
+def test_a_self_attack_that_does_not_finish_is_called_so() -> None:
+    asked = []
+
+    def judge(_: Task, completion: str, seconds: float) -> dict[str, Any]:
+        asked.append((completion, seconds))
+        return {"passed": False, "reason": "timed out after 3 s", "is_close": seconds == 3}
+
+    assert self_attack.attack(judge) == "it did not finish its self-attack (timed out after 3 s)"
+    assert [seconds for _, seconds in asked] == [3, 3] + [0.4] * len(self_attack._FORGERIES)
+
+
+def test_the_self_attack_notices_a_verdict_that_is_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = pool._START.replace(
+        "main(float",
+        "from tezgah.evaluation.sandbox import trial\n"
+        "trial._found = lambda link, task, read, found=trial._found: (lambda said: "
+        "(said[0] or said[1].endswith(': passed'), said[1]))(found(link, task, read))\nmain(float",
+    )
+    monkeypatch.setattr(pool, "_START", start)
+    with pytest.raises(InputError, match="attacks on it came through: names_its_own_verdict"), Sandbox(workers=1):
+        pass
+
+
+def test_nothing_beside_the_package_stands_in_for_the_standard_library() -> None:
+    told = pool._START.partition("main(float")[0] + "print(sys.path[-1])"
+    told = told.replace("sys.path.remove(home)", "")
+    command = [sys.executable, "-S", "-c", told, "1", "1", str(Path(tezgah.__file__).parents[1])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(Path(tezgah.__file__).parents[1])
+
+
+def test_a_system_without_namespaces_or_descriptors_of_processes_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = """
+import os
+from tezgah.evaluation.sandbox import system
+class Without:
+    def __getattr__(self, name):
+        if name in ("unshare", "mount"): raise AttributeError(name)
+        return getattr(libc, name)
+libc, system._libc = system._libc, Without()
+def pidfd_open(process): raise OSError(38, "none here")
+os.pidfd_open = pidfd_open
+main(float"""
+    monkeypatch.setattr(pool, "_START", pool._START.replace("main(float", missing))
+    with Sandbox(workers=1, seconds=0.5) as sandbox:
+        assert sandbox.isolation == "landlock+seccomp"
+        samples = [(task("assert candidate(1) == 1"), body) for body in ("    return x\n", "    while 1: pass\n")]
+        assert [found.passed for found in sandbox.judge(samples)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("told", "own"),
+    [
+        ({1: (0.1, 3.0), 2: (0.2, 3.0)}, 4.0),  # they waited in turn
+        ({1: (2.5, 5.0), 2: (2.5, 5.0)}, 5.0),  # and at the same time
+        ({1: (0.1, 0.0), 2: (0.1, 0.0)}, 10.0),  # asleep
+    ],
+)
+def test_waiting_twice_for_the_same_time_stretches_no_time_out(
+    told: dict[int, tuple[float, float]], own: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = own_time.OwnTime(1, None, limit=3.0, grace=0.0)
+    clock.processes = [1, 2]
+    clock.began = time.monotonic() - 10.0
+    monkeypatch.setattr(own_time, "_computed_and_waited", told.__getitem__)
+    clock.stop()
+    assert clock.total == pytest.approx(own, abs=0.1) and clock.is_over()

@@ -33,6 +33,10 @@ def sandbox(place: World) -> Iterator[Sandbox]:
         yield entered
 
 
+# As root the same is done as nobody, below.
+slow_for_root = pytest.mark.slow if os.getuid() == 0 else pytest.mark.skipif(False, reason="")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_attack_fails(name: str, place: World, sandbox: Sandbox) -> None:
     before = place.processes()
@@ -61,6 +65,7 @@ def test_an_honest_candidate_passes_among_attacks(place: World, sandbox: Sandbox
     ]
 
 
+@slow_for_root
 def test_attacks_fail_without_namespaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "LAYERS", NO_NAMESPACES)
     with world(tmp_path) as place, Sandbox(4, SECONDS, place.memory_bytes) as sandbox:
@@ -89,7 +94,9 @@ assert not left, left
 """
 
 
-@pytest.mark.parametrize("layers", ["landlock+seccomp+namespaces", "landlock+seccomp"])
+@pytest.mark.parametrize(
+    "layers", [pytest.param("landlock+seccomp+namespaces", marks=pytest.mark.slow), "landlock+seccomp"]
+)
 def test_attacks_fail_for_nobody_too(layers: str) -> None:
     if os.getuid() != 0:
         pytest.skip("only root can become nobody; the other tests ran as somebody")

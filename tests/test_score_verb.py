@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tezgah import cli
+from tezgah import cli, score_verb
 from tezgah.evaluation.sandbox import landlock, pool
 
 pytestmark = pytest.mark.skipif(not landlock.interface(), reason="no Landlock here")
@@ -81,12 +81,13 @@ def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, capsys: pytest.Captur
         "no-completion": ([{"task_id": "own/1"}], "line 1: `completion` is missing"),
         "a-number": ([{"task_id": "own/1", "completion": 3}], "line 1: `completion` is int, not text"),
         "empty": ([], "holds no sample"),
+        "half": ([{"task_id": "\ud800", "completion": ""}], "`task_id` '\\ud800' cannot be printed"),
     }
     for name, (rows, message) in wrong.items():
         assert cli.main(["score", tasks, write(tmp_path / f"{name}.jsonl", rows)]) == 2
         told = capsys.readouterr().err
         assert f"{name}.jsonl" in told and message in told and told.count("\n") == 1
-    for given, message in {"0": "--k 0: give whole numbers", "1,x": "--k 1,x: give", "4": "pass@4 needs 4"}.items():
+    for given, message in {"0": "-k 0: give whole numbers", "1,x": "-k x: give", "4": "pass@4 needs 4"}.items():
         assert cli.main(["score", tasks, good, "--k", given, "--seconds", "1"]) == 2
         assert message in capsys.readouterr().err
     assert cli.main(["score", tasks, good, "--seconds", "0"]) == 2
@@ -113,3 +114,12 @@ def test_no_torch_is_loaded(files: tuple[str, str]) -> None:
     test = "import sys; from tezgah import cli; cli.main(sys.argv[1:]); print('torch' in sys.modules, file=sys.stderr)"
     command = [sys.executable, "-c", test, "score", *files]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stderr.endswith("False\n")
+
+
+@pytest.mark.parametrize("flags", [["--k", "4"], ["-o", "/dev/null/rows.jsonl"]])
+def test_what_cannot_be_told_is_not_judged_first(
+    flags: list[str], files: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(score_verb, "_judged", lambda *_: pytest.fail("it judged"))
+    assert cli.main(["score", *files, *flags]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -63,6 +63,10 @@ def generate(operands: list[str], flags: GenerateFlags) -> Answer:
         raise InputError("--stream prints one completion of one PROMPT: without -n, --num-beams, --json and -o.")
     if flags.echo and (flags.logprobs is None or not flags.json):
         raise InputError("--echo adds the prompts' tokens to --logprobs K with --json. Give these, too.")
+    if flags.logprobs is not None and not (flags.json or flags.o):
+        raise InputError("--logprobs are told with --json, or in the file of -o. Give one of them, too.")
+    if flags.echo and flags.o:
+        raise InputError("--echo goes into --json's answer, not into the file of -o. Leave one of them out.")
     model, tokenizer = opened(path, dtype=flags.dtype)
     if flags.o:
         return _written(path, model, tokenizer, prompts, flags, settings)

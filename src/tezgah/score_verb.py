@@ -1,7 +1,10 @@
 """The verb that judges completions made elsewhere: `tezgah score`."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
+from contextlib import nullcontext
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +16,6 @@ from tezgah.errors import InputError
 from tezgah.settings import PositiveFloat, PositiveInt
 
 if TYPE_CHECKING:
-    from tezgah.evaluation.intervals import Interval
     from tezgah.evaluation.sandbox import Verdict
     from tezgah.evaluation.tasks import Task
 
@@ -24,9 +26,9 @@ class ScoreFlags(Plain, frozen=True):
     """Flags of `score`."""
 
     k: Annotated[
-        str,
+        tuple[str, ...],
         Meta(description="pass@k for these k, as 1,10; default those of 1, 10, 100 that the samples are enough for"),
-    ] = ""
+    ] = ()
     workers: Annotated[PositiveInt | None, Meta(description="samples judged at a time; default a core each")] = None
     seconds: Annotated[PositiveFloat, Meta(description="of its own time for each sample, test included")] = 3.0
     accept_weak_isolation: Annotated[
@@ -37,22 +39,25 @@ class ScoreFlags(Plain, frozen=True):
 
 def score(operands: list[str], flags: ScoreFlags) -> Answer:
     """Judge samples."""
+    from tezgah.evaluation.pass_at_k import check_ks, pass_at_k, read_ks
     from tezgah.evaluation.tasks import read_tasks
-    from tezgah.files import write_text
+    from tezgah.files import atomic_file
 
-    asked = _ks(flags.k)
+    asked = read_ks(flags.k)
     tasks = {task.task_id: task for task in read_tasks(Path(operands[0]))}
     samples = _read_samples(Path(operands[1]), tasks)
-    verdicts, isolation = _judged(samples, flags)
-    rows = [
-        {"task_id": task.task_id, "passed": verdict.passed, "reason": verdict.reason}
-        for (task, _), verdict in zip(samples, verdicts, strict=True)
-    ]
+    counts = Counter(task.task_id for task, _ in samples)
+    check_ks(asked, counts)
+    with atomic_file(Path(flags.o)) if flags.o else nullcontext(BytesIO()) as file:  # first: it may be refused
+        verdicts, isolation = _judged(samples, flags)
+        rows = [
+            {"task_id": task.task_id, "passed": verdict.passed, "reason": verdict.reason}
+            for (task, _), verdict in zip(samples, verdicts, strict=True)
+        ]
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        file.write(text.encode())
     passing = _by_task(rows, tasks)
-    found = _pass_at(passing, asked)
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    if flags.o:
-        write_text(Path(flags.o), text)
+    found = pass_at_k(passing, asked or [k for k in USUAL_KS if k <= min(counts.values())])
     figures: dict[str, Any] = {f"pass@{k}": str(interval) for k, interval in found.items()}
     figures |= {"samples": len(rows), "tasks": len(passing), "isolation": isolation}
     figures |= {"rows": flags.o} if flags.o else {}
@@ -62,17 +67,6 @@ def score(operands: list[str], flags: ScoreFlags) -> Answer:
         "isolation": isolation,
     }
     return Answer(("" if flags.o else text) + lines(figures), value)
-
-
-def _ks(text: str) -> tuple[int, ...]:
-    """
-    >>> _ks("1,10")
-    (1, 10)
-    """
-    words = [word.strip() for word in text.split(",")] if text else []
-    if not all(word.isdecimal() and int(word) > 0 for word in words):
-        raise InputError(f"--k {text}: give whole numbers above 0 with commas between them, as 1,10.")
-    return tuple(map(int, words))
 
 
 def _read_samples(path: Path, tasks: dict[str, "Task"]) -> list[tuple["Task", str]]:
@@ -121,13 +115,6 @@ def _by_task(rows: Iterable[dict[str, Any]], tasks: dict[str, "Task"]) -> dict[s
     if len(found) < len(tasks):
         warn(f"{len(tasks) - len(found):,} of {len(tasks):,} tasks have no sample and do not count.")
     return found
-
-
-def _pass_at(passing: dict[str, list[bool]], asked: tuple[int, ...]) -> "dict[int, Interval]":
-    from tezgah.evaluation.pass_at_k import pass_at_k
-
-    fewest = min(map(len, passing.values()))
-    return pass_at_k(passing, asked or [k for k in USUAL_KS if k <= fewest])
 
 
 SCORE = Verb(

@@ -41,20 +41,36 @@ def pass_at_k(results: Mapping[str, Sequence[bool]], ks: Iterable[int]) -> dict[
     """
     if not results:
         raise InputError("there are no samples to score. Give some.")
-    fewest = min(results, key=lambda task: len(results[task]))
     asked = sorted(set(ks))
-    for k in asked:
-        if k < 1:
-            raise InputError(f"pass@k: k is {k}; give 1 or more.")
-        if k > len(results[fewest]):
-            raise InputError(
-                f"pass@{k} needs {k:,} samples a task, and {fewest!r} has {len(results[fewest]):,}. "
-                "Give more samples, or a smaller k."
-            )
+    check_ks(asked, {task: len(passed) for task, passed in results.items()})
     return {
         k: share_interval([estimate(len(passed), sum(passed), k) for passed in results.values()], f"pass@{k}")
         for k in asked
     }
+
+
+def check_ks(ks: Iterable[int], samples: Mapping[str, int]) -> None:
+    """Refuse a k that there are not enough samples for, told by the number of each task's. Raises InputError."""
+    fewest = min(samples, key=lambda task: samples[task])
+    for k in ks:
+        if k < 1:
+            raise InputError(f"pass@k: k is {k}; give 1 or more.")
+        if k > samples[fewest]:
+            raise InputError(
+                f"pass@{k} needs {k:,} samples a task, and {fewest!r} has {samples[fewest]:,}. "
+                "Give more samples, or a smaller k."
+            )
+
+
+def read_ks(texts: Sequence[str]) -> tuple[int, ...]:
+    """The k that a flag names, in their order, each once. Raises InputError for what is none.
+
+    >>> read_ks(["10", "1"])
+    (1, 10)
+    """
+    if bad := [text for text in texts if not (text.isdecimal() and len(text) < 10 and int(text) > 0)]:
+        raise InputError(f"-k {bad[0]}: give whole numbers above 0 with commas between them, as 1,10.")
+    return tuple(sorted(set(map(int, texts))))
 
 
 def estimate(n: int, c: int, k: int) -> float:

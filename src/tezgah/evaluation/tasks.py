@@ -68,13 +68,15 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def read_text(row: dict[str, Any], field: str, place: str) -> str:
-    """A field that must hold text; `task_id` may be a number too, as in MBPP. Raises InputError."""
+    """A field that must hold text; `task_id` may be a number too, as in MBPP, and is printed. Raises InputError."""
     value = row.get(field)
     if field == "task_id" and type(value) is int:
         return str(value)
     if not isinstance(value, str):
         found = "is missing" if value is None else f"is {type(value).__name__}, not text"
         raise InputError(f"{place}: `{field}` {found}. Each line needs it.")
+    if field == "task_id" and not value.isprintable():
+        raise InputError(f"{place}: `task_id` {value!r} cannot be printed as it is. Give it letters that can.")
     return value
 
 
@@ -125,9 +127,9 @@ def _mbpp(row: dict[str, Any], place: str) -> Task:
     assert isinstance(check.body[0], ast.FunctionDef)
     check.body[0].body = asserts.body
     _parsed(setup, place, "test_setup_code")
-    return Task(
-        task_id, _docstring("\n".join([described, *tests])), f"{setup}\n{ast.unparse(check)}\n", entry_point, code
-    )
+    prompt = _docstring("\n".join([described, *tests]))
+    _parsed(prompt, place, "prompt" if "prompt" in row else "text")
+    return Task(task_id, prompt, f"{setup}\n{ast.unparse(check)}\n", entry_point, code)
 
 
 def _texts(row: dict[str, Any], field: str, place: str) -> list[str]:
@@ -162,8 +164,7 @@ def _parsed(code: str, place: str, field: str) -> ast.Module:
 
 
 def _quietly(read: Any, code: str) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an old escape in somebody's string is not ours to tell
+    with warnings.catch_warnings(action="ignore"):  # an old escape in somebody's string is not ours to tell
         return read(code)
 
 

@@ -15,12 +15,13 @@ from torch import Tensor
 from tezgah.errors import InputError
 from tezgah.generation.cached_rows import CachedRows
 from tezgah.generation.decode import Wanted, checked
-from tezgah.generation.sampling import Said, Sampling, penalize
+from tezgah.generation.sampling import Said, Sampling, check_scores, penalize
 from tezgah.nn.modes import evaluating
 
 if TYPE_CHECKING:
     from tezgah.models.causal import CausalLM
 
+STRONGEST = 20  # penalty of length: a thousand to that power is far from the largest number
 NEVER = -1e9  # the score of what is no candidate
 
 
@@ -41,6 +42,10 @@ class Beams:
     def __post_init__(self) -> None:
         if self.best > self.count:
             raise InputError(f"n is {self.best}, and {self.count} beams have no more to give. Raise num_beams.")
+        if not abs(self.length_penalty) <= STRONGEST:
+            raise InputError(
+                f"length_penalty is {self.length_penalty}; give a number from −{STRONGEST} to {STRONGEST}."
+            )
 
 
 class Hypothesis(NamedTuple):
@@ -104,6 +109,7 @@ def _likeliest(
     logits: Tensor, running: Sequence[_Candidate], prompt: Sequence[int], sampling: Sampling
 ) -> list[tuple[int, int, float]]:
     """The likeliest continuations, twice as many as beams, the best first: beam, new id, score."""
+    check_scores(logits)
     rates = logits.float().log_softmax(-1)  # (beams, vocab_size)
     if sampling.has_penalties:
         rates = penalize(rates, sampling, [Said(prompt, each.ids) for each in running])

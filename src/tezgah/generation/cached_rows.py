@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from tezgah.errors import InputError
-from tezgah.generation.cpu.packing import can_pack
+from tezgah.generation.cpu.packing import can_pack, lay_out
 from tezgah.generation.cpu.tokens import CompiledStep
+from tezgah.nn.cache import KVCache
 from tezgah.nn.precision import widened
 
 if TYPE_CHECKING:
@@ -33,22 +34,32 @@ class CachedRows:
         self.device = next(model.parameters()).device
         self.context_length = model.config.context_length
         self.windows: list[list[int]] = []  # what the cache holds of each row
+        self._read_ids: list[
+            int
+        ] = []  # how much of it was read as a text, not added by steps, which may round otherwise
         self.cache = model.new_cache(most, min(room, self.context_length))
-        self._most, self._int8, self._compiled = most, int8, _is_compiled(model, most, int8)
+        self._int8, self._is_compiled = int8, _is_compiled(model, self.cache, int8)
+        self._most = most if int8 else min(most, COMPILED_ROWS)
+        if self._is_compiled:
+            lay_out(model)
 
     def fill(self, prompts: Sequence[Prompt]) -> Tensor:
         """Begin with these prompts, each read once however often it is there; logits (rows, vocab).
 
         A prompt has one id or more, and at most a context of them.
         """
-        wanted = [tuple(prompt) for prompt in prompts]
-        distinct = sorted(dict.fromkeys(wanted), key=len)
-        self.windows = [[] for _ in distinct]
+        # Rows that come later begin with a step (`replace`): with rounded weights the first ones must, too.
+        begun = [tuple(prompt[: len(prompt) - self._int8]) for prompt in prompts]
+        distinct = sorted(dict.fromkeys(begun), key=len)
+        self.windows, self._read_ids = [[] for _ in distinct], [0] * len(distinct)
         self.cache.lengths = torch.zeros(len(distinct), dtype=torch.long)
-        logits = self._read(range(len(distinct)), distinct)
+        first = sum(not text for text in distinct)  # rows of nothing to read
+        logits = self._read(range(first, len(distinct)), distinct[first:]) if first < len(distinct) else None
         places = {prompt: place for place, prompt in enumerate(distinct)}
-        order = [places[prompt] for prompt in wanted]
+        order = [places[prompt] for prompt in begun]
         self.keep(order)
+        if self._int8 or logits is None:
+            return self.step([prompt[-1] for prompt in prompts])
         return logits[torch.tensor(order, device=self.device)]
 
     def step(self, ids: Sequence[int]) -> Tensor:
@@ -56,7 +67,7 @@ class CachedRows:
         self._slide()
         for window, new_id in zip(self.windows, ids, strict=True):
             window.append(new_id)
-        if self._compiled:
+        if self._is_compiled and len(ids) <= self._most:
             return self._compiled_step(ids, self.cache)
         return self.model.next_logits(torch.tensor(ids, device=self.device)[:, None], self.cache)
 
@@ -74,6 +85,7 @@ class CachedRows:
     def cut(self, counts: Sequence[int]) -> None:
         """Take back so many of each row's last ids."""
         self.windows = [window[: len(window) - count] for window, count in zip(self.windows, counts, strict=True)]
+        self._read_ids = [min(read, len(window)) for read, window in zip(self._read_ids, self.windows, strict=True)]
         self.cache.lengths -= torch.tensor(counts)
 
     @property
@@ -84,18 +96,19 @@ class CachedRows:
     def keep(self, rows: Sequence[int]) -> None:
         """Let these rows be all, in this order; a row may be named several times."""
         self.windows = [list(self.windows[row]) for row in rows]
+        self._read_ids = [self._read_ids[row] for row in rows]
         self.cache.keep_rows(rows)
 
     def replace(self, row: int, prompt: Prompt) -> None:
         """Begin anew in a row, with a prompt that may be empty; its logits come with the next step.
 
-        What another row, or this one, holds of the prompt's beginning is taken from there and not read again.
+        What another row, or this one, has read of the prompt's beginning is taken from there and not read again.
         """
-        shared = [_shared(held, prompt) for held in self.windows]
+        shared = [_shared(held[:read], prompt) for held, read in zip(self.windows, self._read_ids, strict=True)]
         other = max(range(len(shared)), key=lambda each: (shared[each], each == row))
         start = shared[other]
         self.cache.copy_start(row, other, start)
-        self.windows[row] = list(prompt[:start])
+        self.windows[row], self._read_ids[row] = list(prompt[:start]), start
         if start < len(prompt):
             self._read([row], [prompt[start:]])
 
@@ -122,20 +135,21 @@ class CachedRows:
             for place, index in enumerate(group):
                 ids[place, : len(texts[index])] = torch.tensor(texts[index])
                 self.windows[rows[index]].extend(texts[index])
+                self._read_ids[rows[index]] = len(self.windows[rows[index]])
             counts = torch.tensor([len(texts[index]) for index in group])
             logits.append(self.model.next_logits(ids.to(self.device), self.cache.part(first, last), counts))
         return torch.cat(logits)
 
 
-def _is_compiled(model: "CausalLM", most: int, int8: bool) -> bool:
-    """Whether there is a compiled step for the model, and it pays. Raises InputError where `int8` needs one."""
-    known = can_pack(model)
+def _is_compiled(model: "CausalLM", cache: KVCache, int8: bool) -> bool:
+    """Whether there is a compiled step for the model and the cache. Raises InputError where `int8` needs one."""
+    known = can_pack(model) and cache.keys.dtype in (torch.float32, torch.bfloat16)
     if int8 and not known:
         raise InputError(
             "int8: weights of 8 bits are for float32 and bfloat16 models on a CPU that normalize what goes into a "
             f"block, with widths that are multiples of 16; this {model.config.family} is not one. Leave int8 out."
         )
-    return known and (int8 or most <= COMPILED_ROWS)
+    return known
 
 
 def _groups(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[range]:

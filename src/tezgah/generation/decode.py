@@ -60,6 +60,8 @@ class Decoding:
             raise InputError(f"logprobs is {self.top_logprobs}; give 0 (the chosen token alone) or more.")
         if self.lookup < 0:
             raise InputError(f"lookup is {self.lookup}; give 0 (off) or a number of tokens.")
+        if self.lookup and self.int8:
+            raise InputError("lookup reads guesses in full precision, int8 steps do not. Give one of the two.")
 
 
 class Ending(Protocol):

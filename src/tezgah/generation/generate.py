@@ -8,7 +8,7 @@ import msgspec
 
 from tezgah.errors import InputError
 from tezgah.generation.completions import complete, read_prompt, wanted_of
-from tezgah.generation.decode import decode
+from tezgah.generation.decode import Row, decode
 from tezgah.generation.endings import TextEnding
 from tezgah.generation.guides import guides
 from tezgah.generation.kinds import check_causal
@@ -58,7 +58,10 @@ def stream(model: "CausalLM", tokenizer: "Tokenizer", prompt: str, **settings: A
     chosen = make_settings(settings)
     if chosen.n > 1 or chosen.num_beams > 1:
         raise InputError("one completion can be streamed, and no beams: give n = 1 and num_beams = 1.")
-    return _pieces(model, tokenizer, prompt, chosen)
+    read = read_prompt(model, tokenizer, prompt, chosen)
+    wanted, decoding = wanted_of([read], tokenizer, chosen)
+    ending = TextEnding(tokenizer.text_stream(), chosen.stop, chosen.until == "block")
+    return _pieces(model, decode(model, wanted, decoding, lambda place: ending, guides(tokenizer, chosen)), ending)
 
 
 def make_settings(values: dict[str, Any]) -> GenerationSettings:
@@ -81,11 +84,7 @@ def make_settings(values: dict[str, Any]) -> GenerationSettings:
     return GenerationSettings(**given)
 
 
-def _pieces(model: "CausalLM", tokenizer: "Tokenizer", prompt: str, settings: GenerationSettings) -> Iterator[str]:
-    read = read_prompt(model, tokenizer, prompt, settings)
-    wanted, decoding = wanted_of([read], tokenizer, settings)
-    ending = TextEnding(tokenizer.text_stream(), settings.stop, settings.until == "block")
-    rows = decode(model, wanted, decoding, lambda place: ending, guides(tokenizer, settings))
+def _pieces(model: "CausalLM", rows: Iterator[Row], ending: TextEnding) -> Iterator[str]:
     reason = None
     while reason is None:
         with evaluating(model):  # for one token only: the caller's own work goes on between two pieces

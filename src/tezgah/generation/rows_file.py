@@ -5,6 +5,7 @@ decoded by itself, so whoever begins again at one computes the same numbers, to 
 whoever never stopped. Until the last, rows stand in `FILE.part` under a line that tells what they were made from.
 """
 
+import fcntl
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -119,6 +120,10 @@ def _opened(part: Path, made_from: str, block: int, total: int) -> Iterator[tupl
         part.parent.mkdir(parents=True, exist_ok=True)
         file = open(part, "a+b")  # noqa: SIM115  closed below, where a full disk is named
     with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{part}: another process is writing it. Wait for it, or name another file.") from None
         file.seek(0)
         first = file.readline()
         if first.endswith(b"\n") and first != head:

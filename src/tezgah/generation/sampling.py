@@ -89,8 +89,7 @@ def sample(
     `rows` names the random stream of each row, `position` the draw in it, one for all or one for each. Penalties need
     what each row has `said`.
     """
-    if logits.isnan().any():
-        raise InputError("the model's scores are not numbers (NaN): its weights are damaged, or its training diverged.")
+    check_scores(logits)
     scores = logits if said is None or not sampling.has_penalties else penalize(logits, sampling, said)
     if sampling.temperature == 0:
         return scores.argmax(-1)
@@ -103,6 +102,8 @@ def sample(
     # The inverse of the distribution function, in the order of ids: a rounding difference in the
     # logits moves the bounds by as little, where sorted tokens could change places.
     bounds = scores.softmax(-1).cumsum(-1)  # (rows, vocab_size)
+    if not bounds[:, -1].isfinite().all():
+        raise InputError(f"temperature {sampling.temperature} makes scores of the model infinite. Give a higher one.")
     draws = draws.to(bounds.device)[:, None] * bounds[:, -1:]  # (rows, 1), below the last bound
     ids = torch.searchsorted(bounds, draws, right=True)  # (rows, 1), the first bound above the draw
     return ids.squeeze(-1).to(logits.device)
@@ -131,6 +132,12 @@ def filtered(scores: Tensor, sampling: Sampling) -> Tensor:
     if sampling.min_p > 0:
         scores = keep_min_p(scores, sampling.min_p)
     return keep_typical(scores, sampling.typical_p) if sampling.typical_p < 1 else scores
+
+
+def check_scores(logits: Tensor) -> None:
+    """Raise InputError for scores of which one is no number."""
+    if logits.isnan().any():
+        raise InputError("the model's scores are not numbers (NaN): its weights are damaged, or its training diverged.")
 
 
 def uniform(seed: int, row: int, position: int) -> float:

@@ -54,8 +54,9 @@ def _answer(number: int, action: Any, arguments: Any = (), handle: Any = None) -
     """
     try:
         value = action()
-        after = _plain_or_none(arguments) if value is None else None
-        return codec.dumps(("returned", number, value, after), handle)
+        if value is None:
+            return _nothing(number, arguments)
+        return codec.dumps(("returned", number, value, None), handle)
     except codec.NotPlain as error:
         return codec.dumps(("unfit", number, "NotPlain", str(error)))
     except Exception as error:  # noqa: BLE001  whatever a stranger's code raises
@@ -64,20 +65,19 @@ def _answer(number: int, action: Any, arguments: Any = (), handle: Any = None) -
         return codec.dumps(("unfit", number, type(error).__name__, f"it raised {type(error).__name__}"))
 
 
+def _nothing(number: int, arguments: Any) -> str:
+    try:
+        return codec.dumps(("returned", number, None, arguments))
+    except codec.NotPlain:
+        return codec.dumps(("returned", number, None, None))
+
+
 def _send(link: int, number: int, text: str) -> None:
     content = text.encode()
     if len(content) > frames.MAX_BYTES:
         said = "unfit", number, "NotPlain", f"an answer of {len(content):,} bytes; {frames.MAX_BYTES:,} are the most"
         content = codec.dumps(said).encode()
     frames.send(link, content)
-
-
-def _plain_or_none(arguments: Any) -> Any:
-    try:
-        codec.dumps(arguments)
-    except codec.NotPlain:
-        return None
-    return arguments
 
 
 def _text(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from tezgah.evaluation.sandbox import landlock, seccomp
+from tezgah.evaluation.sandbox.own_time import GRACE_AMONG_OTHERS
 from tezgah.evaluation.sandbox.system import (
     CAPSET,
     PR_SET_DUMPABLE,
@@ -68,7 +69,8 @@ def confine(limits: Limits, layers: list[str], rules: int | None) -> None:
 
     Raises OSError where a layer cannot be put on: then nothing of somebody else's may run here.
     """
-    _lower(resource.RLIMIT_CPU, ceil(limits.seconds) + 2)  # a net: the supervisor is there before
+    most = (1 + GRACE_AMONG_OTHERS) * limits.seconds
+    _lower(resource.RLIMIT_CPU, ceil(most) + 2)  # a net: the supervisor is there before
     _lower(resource.RLIMIT_NPROC, 0)
     if layers:
         prctl(PR_SET_PDEATHSIG, _KILL)

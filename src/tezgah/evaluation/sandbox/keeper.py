@@ -70,15 +70,23 @@ def _keep_one(control: socket.socket, limits: Limits, layers: list[str], rules: 
         return False
     process = fork(lambda: cell.main(links[0], limits, layers, rules))
     os.close(links[0])
-    if hasattr(os, "pidfd_open"):
-        descriptor = os.pidfd_open(process)
+    descriptor = _descriptor_of(process)
+    if descriptor is None:
+        control.sendall(START)
+    else:
         socket.send_fds(control, [START], [descriptor])
         os.close(descriptor)
-    else:
-        control.sendall(START)
     said = control.recv(1)
     os.kill(process, signal.SIGKILL)
     _, status = os.waitpid(process, 0)
     if said:
         control.sendall(status.to_bytes(4, "big"))
     return bool(said)
+
+
+def _descriptor_of(process: int) -> int | None:
+    """A file descriptor of a process, where this Python and this system have such."""
+    try:
+        return os.pidfd_open(process)
+    except (AttributeError, OSError):  # an older kernel, or a sandbox around this one
+        return None

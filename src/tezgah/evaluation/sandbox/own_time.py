@@ -1,8 +1,10 @@
 """How long a sample has run, by a clock that stands still while it waits for a core.
 
-A verdict must not depend on how busy the machine is. Linux tells how long a process that could run
-had to wait (the second number of /proc/PID/schedstat); what is left of the wall clock is the time it
-took itself, asleep or at work. Where the system does not tell, it is the wall clock.
+A verdict must not depend on how busy the machine is. Linux tells how long a process has computed, and how long it
+could have and had to wait (the first two numbers of /proc/PID/schedstat). The wall clock less the waits is the time
+that the sample took itself, asleep or at work. Its two processes work in turn, so their waits add up; where a
+candidate makes both want a core at once, to wait twice for the same time, what they computed counts.
+Where the system does not tell, it is the wall clock.
 """
 
 import re
@@ -11,15 +13,21 @@ from pathlib import Path
 
 GRACE = 0.25  # of the limit a sample may go on: one that ends in it is run again, alone
 MAX_GRACE_SECONDS = 0.75
+GRACE_AMONG_OTHERS = 1.0  # beside other samples: they share caches, memory and the two halves of a core
 BUSY = 10  # times the limit, by the wall clock, and a sample on a busy machine has to be run again
 
 
-class OwnTime:
-    """The time of a sample, that is of the two processes that work at it in turn."""
+def grace_seconds(limit: float, is_alone: bool) -> float:
+    """How long a sample may go on after its limit, so that one slowed down by others can be run again."""
+    return min(MAX_GRACE_SECONDS, GRACE * limit) if is_alone else GRACE_AMONG_OTHERS * limit
 
-    def __init__(self, trial: int, candidate: int | None, limit: float) -> None:
+
+class OwnTime:
+    """The time of a sample, that is of the two processes that work at it in turn; limit and grace in seconds."""
+
+    def __init__(self, trial: int, candidate: int | None, limit: float, grace: float) -> None:
         self.began = time.monotonic()
-        self.limit, self.grace = limit, min(MAX_GRACE_SECONDS, GRACE * limit)
+        self.limit, self.grace = limit, grace
         self.processes = [process for process in (trial, _process_of(candidate)) if process]
         self.total: float | None = None
 
@@ -52,15 +60,17 @@ class OwnTime:
         elapsed = time.monotonic() - self.began
         if elapsed <= self.limit:
             return elapsed
-        return elapsed - sum(map(_waited, self.processes))
+        told = [_computed_and_waited(process) for process in self.processes]
+        return max(elapsed - sum(waited for _, waited in told), sum(computed for computed, _ in told))
 
 
-def _waited(process: int) -> float:
-    """Seconds that a process waited for a core."""
+def _computed_and_waited(process: int) -> tuple[float, float]:
+    """Seconds that a process computed, and that it waited for a core."""
     try:
-        return int(Path(f"/proc/{process}/schedstat").read_text().split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return 0.0
+        computed, waited, _ = map(int, Path(f"/proc/{process}/schedstat").read_text().split())
+    except (OSError, ValueError):
+        return 0.0, 0.0
+    return computed / 1e9, waited / 1e9
 
 
 def _process_of(descriptor: int | None) -> int | None:

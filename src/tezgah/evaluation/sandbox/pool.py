@@ -13,13 +13,14 @@ from typing import IO, Any, Self
 from tezgah.errors import InputError
 from tezgah.evaluation.sandbox import frames
 from tezgah.evaluation.sandbox.confinement import NEEDED, WEAK, level
+from tezgah.evaluation.sandbox.own_time import grace_seconds
 from tezgah.evaluation.sandbox.self_attack import attack
 from tezgah.evaluation.sandbox.verdict import Verdict, one_line
 from tezgah.evaluation.tasks import Task
 
 LAYERS = ("landlock", "seccomp", "namespaces")  # tried, in this order of worth
 MEMORY_BYTES = 1 << 30
-PASSED = "passed"
+LONGEST_PROGRAM = 1_000_000  # letters of prompt and completion
 
 # -s and -P keep the user's packages and the working folder out, -S all installed ones; -I would do so too, but it
 # ignores PYTHONHASHSEED, without which the order of a set, and with it a verdict, would differ between workers.
@@ -27,11 +28,13 @@ _FLAGS = ("-s", "-P", "-S", "-B", "-X", "utf8")
 _START = """
 import sys
 seconds, memory_bytes, home, *layers = sys.argv[1:]
-sys.path.insert(0, home)
+sys.path.append(home)  # last: nothing that lies there may stand in for the standard library
 from tezgah.evaluation.sandbox.worker import main
 sys.path.remove(home)
 main(float(seconds), int(memory_bytes), layers)
 """
+
+_Sample = tuple[Task, str, float, float]  # a task, a completion of its prompt, its seconds, and those of grace
 
 
 class Sandbox:
@@ -56,74 +59,90 @@ class Sandbox:
 
     def __enter__(self) -> Self:
         try:
-            self._workers = [_Worker(self.seconds, self.memory_bytes) for _ in range(self.n_workers)]
+            for _ in range(self.n_workers):
+                self._workers.append(_Worker(self.seconds, self.memory_bytes))
             reached = [worker.hello() for worker in self._workers]
             layers = [layer for layer in LAYERS if all(layer in each for each in reached)]
-            broken = attack(lambda task, completion: self._workers[0].judge(_request(task, completion, 0.4)))
-            self.isolation = WEAK if broken else level(layers)
+            wrong = attack(self._judged_alone)
+            self.isolation = WEAK if wrong else level(layers)
             if self.isolation == WEAK and not self.accept_weak:
-                raise InputError(_refusal([layer for layer in NEEDED if layer not in layers], broken))
+                raise InputError(_refusal([layer for layer in NEEDED if layer not in layers], wrong))
         except BaseException:
-            self.close()
+            self._end(at_once=True)
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._end(at_once=kind is not None)
 
     def close(self) -> None:
-        """End the workers."""
-        for worker in self._workers:
-            worker.close()
-        self._workers = []
+        """End the workers, each after the sample that it judges."""
+        self._end(at_once=False)
 
     def judge(self, samples: Iterable[tuple[Task, str]]) -> Iterator[Verdict]:
         """A verdict for each task with a completion of its prompt, in the order given.
 
         `samples` is read as workers become free. One that ends soon after its time is judged once more,
-        alone, and that counts.
+        alone, and that counts. Where this is left by an error, an interrupt say, the workers are ended.
         """
-        requests = (_request(task, completion, self.seconds) for task, completion in samples)
+        grace = grace_seconds(self.seconds, is_alone=len(self._workers) == 1)
         found: dict[int, Verdict] = {}
         told = 0
-        for place, verdict in self._answers(requests):
+        for place, verdict in self._answers((task, completion, self.seconds, grace) for task, completion in samples):
             found[place] = verdict
             while told in found:
                 yield found.pop(told)
                 told += 1
 
-    def _answers(self, requests: Iterator[dict[str, Any]]) -> Iterator[tuple[int, Verdict]]:
+    def _answers(self, samples: Iterator[_Sample]) -> Iterator[tuple[int, Verdict]]:
         """Verdicts as they come, with the places of their samples."""
-        idle, waiting = list(self._workers), enumerate(requests)
-        busy: dict[_Worker, tuple[int, dict[str, Any]]] = {}
-        again: list[tuple[int, dict[str, Any]]] = []
+        idle, waiting = list(self._workers), enumerate(samples)
+        busy: dict[_Worker, tuple[int, _Sample]] = {}
+        again: list[tuple[int, _Sample]] = []
+        if not idle:
+            raise RuntimeError("the sandbox is closed")
         with selectors.DefaultSelector() as selector:
             for worker in idle:
                 selector.register(worker.output, selectors.EVENT_READ, worker)
             try:
                 while True:
                     while idle and not again and (following := next(waiting, None)):
+                        if why := _too_long(*following[1][:2]):
+                            yield following[0], Verdict(False, why)
+                            continue
                         worker = idle.pop()
-                        busy[worker] = following
                         worker.ask(following[1])
+                        busy[worker] = following
                     if not busy and again:
-                        place, request = again.pop()
-                        yield place, _verdict(self._workers[0].judge(request))
+                        place, (task, completion, seconds, _) = again.pop()
+                        yield place, _verdict(self._workers[0].judge((task, completion, seconds, 0.0)))
                     elif not busy:
                         return
                     for key, _ in selector.select() if busy else ():
                         worker = key.data
-                        answer, (place, request) = worker.answer(), busy.pop(worker)
+                        answer, following = worker.answer(), busy.pop(worker)
                         idle.append(worker)
                         if answer["is_close"]:
-                            again.append((place, request))
+                            again.append(following)
                         else:
-                            yield place, _verdict(answer)
-            finally:
-                for worker in busy:  # whoever asked has lost interest: the workers stay of use
+                            yield following[0], _verdict(answer)
+            except GeneratorExit:  # whoever asked has lost interest: the workers stay of use
+                for worker in busy if self._workers else ():
                     worker.answer()
+                raise
+            except BaseException:  # some of them may be in the middle of a message
+                self._end(at_once=True)
+                raise
+
+    def _judged_alone(self, task: Task, completion: str, seconds: float) -> dict[str, Any]:
+        return self._workers[0].judge((task, completion, seconds, grace_seconds(seconds, is_alone=True)))
+
+    def _end(self, at_once: bool) -> None:
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            worker.close(at_once)
 
 
 class _Worker:
@@ -152,19 +171,30 @@ class _Worker:
         layers: list[str] = self._received()
         return layers
 
-    def judge(self, request: dict[str, Any]) -> dict[str, Any]:
-        self.ask(request)
+    def judge(self, sample: _Sample) -> dict[str, Any]:
+        self.ask(sample)
         return self.answer()
 
-    def ask(self, request: dict[str, Any]) -> None:
+    def ask(self, sample: _Sample) -> None:
+        task, completion, seconds, grace = sample
+        request = {
+            "prompt": task.prompt,
+            "test": task.test,
+            "entry_point": task.entry_point,
+            "program": task.prompt + completion,
+            "seconds": seconds,
+            "grace": grace,
+        }
         frames.send(self.input.fileno(), json.dumps(request).encode(), frames.ANY_BYTES)
 
     def answer(self) -> dict[str, Any]:
         answer: dict[str, Any] = self._received()
         return answer
 
-    def close(self) -> None:
-        """End it: its input ends, and it with that once a sample under judgement has had its time."""
+    def close(self, at_once: bool) -> None:
+        """End it: now, or by the end of its input once a sample under judgement has had its time."""
+        if at_once:
+            self.process.kill()
         self.input.close()
         self.output.close()
         self.process.wait()
@@ -176,22 +206,18 @@ class _Worker:
             raise RuntimeError("a worker of the sandbox has ended unexpectedly") from None
 
 
-def _request(task: Task, completion: str, seconds: float) -> dict[str, Any]:
-    return {
-        "prompt": task.prompt,
-        "test": task.test,
-        "entry_point": task.entry_point,
-        "program": task.prompt + completion,
-        "seconds": seconds,
-    }
+def _too_long(task: Task, completion: str) -> str:
+    """Why a program is not judged at all, nothing where it is."""
+    letters = len(task.prompt) + len(completion)
+    return "" if letters <= LONGEST_PROGRAM else f"a program of {letters:,} letters; {LONGEST_PROGRAM:,} are the most"
 
 
 def _verdict(answer: dict[str, Any]) -> Verdict:
-    return Verdict(answer["reason"] == PASSED, one_line(answer["reason"]))
+    return Verdict(answer["passed"], one_line(answer["reason"]))
 
 
-def _refusal(missing: list[str], broken: list[str]) -> str:
-    why = f"no {' and no '.join(missing)}" if missing else f"attacks on it came through: {', '.join(broken)}"
+def _refusal(missing: list[str], wrong: str) -> str:
+    why = f"no {' and no '.join(missing)}" if missing else wrong
     return (
         f"the sandbox is weak on this system: {why}. Judge on Linux 5.13 or newer, or add --accept-weak-isolation on a "
         "machine that you can lose."

@@ -12,8 +12,9 @@ from typing import Any
 
 from tezgah.evaluation.tasks import Task
 
-Judge = Callable[[Task, str], dict[str, Any]]
+Judge = Callable[[Task, str, float], dict[str, Any]]
 
+_FAILED = "AssertionError: "
 _PROMPT = "def attack(secret, folder, port, process):\n"
 _ATTEMPTS = """
     import os, resource, socket
@@ -54,23 +55,44 @@ _FORGERIES = {
         __sub__ = __abs__ = lambda self, *other: self
     return Equal()
 """,
+    "names_its_own_verdict": """
+    import os
+    said = b'["tuple", "unfit", 1, "NotPlain", "passed"]'
+    for number in range(3, 32):
+        try:
+            os.write(number, len(said).to_bytes(4, "big") + said)
+        except OSError:
+            pass
+    return 0
+""",
     "ends_with_success": "\n    import os\n    os._exit(0)\n",
     "never_ends": "\n    while True:\n        pass\n",
 }
+SECONDS = 3.0  # for the honest one, whatever the samples have: it does the same everywhere
+FORGERY_SECONDS = 0.4  # one of them takes all it is given
 
 
-def attack(judge: Judge) -> list[str]:
-    """Names of what could be done; none where the sandbox holds. `judge` tells what is found about a completion."""
+def attack(judge: Judge) -> str:
+    """What is wrong with the sandbox, in words; nothing where it holds.
+
+    `judge` tells what is found about a completion in so many seconds.
+    """
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as server:
         secret = Path(folder, "secret")
         secret.write_text("secret")
         known = (str(secret), folder, server.getsockname()[1], os.getpid())
-        honest = judge(_task(f"found = candidate{known!r}\n    assert not found, ', '.join(found)"), _ATTEMPTS)[
-            "reason"
-        ]
-    through = [] if honest == "passed" else [honest.removeprefix("AssertionError: ")]
+        honest = _task(f"found = candidate{known!r}\n    assert not found, ', '.join(found)")
+        told = judge(honest, _ATTEMPTS, SECONDS)
+        if told["is_close"]:  # the machine was busy
+            told = judge(honest, _ATTEMPTS, SECONDS)
+    through, is_finished = [], told["passed"] or told["reason"].startswith(_FAILED)
+    if is_finished and not told["passed"]:
+        through.append(told["reason"].removeprefix(_FAILED))
     forged = _task("assert candidate(1, 2, 3, 4) == 5")
-    return through + [name for name, body in _FORGERIES.items() if judge(forged, body)["reason"] == "passed"]
+    through += [name for name, body in _FORGERIES.items() if judge(forged, body, FORGERY_SECONDS)["passed"]]
+    if through:
+        return f"attacks on it came through: {', '.join(through)}"
+    return "" if is_finished else f"it did not finish its self-attack ({told['reason']})"
 
 
 def _task(test: str) -> Task:

@@ -1,8 +1,10 @@
 """Calls of the operating system that Python's library does not offer."""
 
 import ctypes
+import errno
 import os
 import platform
+from typing import Any
 
 Argument = int | bytes | None | ctypes.Array[ctypes.c_char] | ctypes.Structure
 
@@ -22,23 +24,31 @@ _libc.syscall.restype = ctypes.c_long
 
 def syscall(number: int, *arguments: Argument) -> int:
     """A system call by number. Raises OSError."""
-    return _checked(_libc.syscall(ctypes.c_long(number), *map(_as_c, arguments)))
+    return _checked(_function("syscall")(ctypes.c_long(number), *map(_as_c, arguments)))
 
 
 def prctl(option: int, value: int) -> None:
     """Set a property of this process. Raises OSError."""
     nothing = ctypes.c_ulong(0)
-    _checked(_libc.prctl(option, ctypes.c_ulong(value), nothing, nothing, nothing))
+    _checked(_function("prctl")(option, ctypes.c_ulong(value), nothing, nothing, nothing))
 
 
 def unshare(flags: int) -> None:
     """Leave namespaces. Raises OSError."""
-    _checked(_libc.unshare(flags))
+    _checked(_function("unshare")(flags))
 
 
 def mount(source: bytes | None, target: bytes, kind: bytes | None, flags: int) -> None:
     """Mount a filesystem. Raises OSError."""
-    _checked(_libc.mount(source, target, kind, ctypes.c_ulong(flags), None))
+    _checked(_function("mount")(source, target, kind, ctypes.c_ulong(flags), None))
+
+
+def _function(name: str) -> Any:
+    """A function of the C library's. Raises OSError where this system's has none of that name."""
+    try:
+        return getattr(_libc, name)
+    except AttributeError:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from None
 
 
 def _as_c(argument: Argument) -> object:

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +24,8 @@ from tezgah.evaluation.sandbox.forking import cut_off
 from tezgah.evaluation.sandbox.verdict import one_line
 
 ENDED = "the candidate's process ended"
+LONGEST_VERDICT = 4_096  # bytes: 200 letters as JSON escapes them, and little else; written at once (PIPE_BUF)
+_NOT_CROSSING = StopIteration, StopAsyncIteration, ExceptionGroup  # that is made of others
 
 
 class Broken(BaseException):
@@ -30,10 +33,19 @@ class Broken(BaseException):
 
 
 class Handle:
-    """Stands for something that only the candidate's process has, such as an instance of a class of its own."""
+    """Stands for something that only the candidate's process has, such as an instance of a class of its own.
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    It can be handed back and no more. A test that looks into it, or asks what it equals, would be answered by
+    this side, rightly or not; so `looked_into` is called, which ends the trial.
+    """
+
+    def __init__(self, number: int, looked_into: Callable[[], BaseException]) -> None:
+        self.__dict__.update(number=number, looked_into=looked_into)
+
+    def _refuse(self, *_: Any) -> Any:
+        raise self.__dict__["looked_into"]()
+
+    __getattr__ = __setattr__ = __delattr__ = __eq__ = __ne__ = __hash__ = __bool__ = _refuse
 
 
 @dataclass(frozen=True)
@@ -49,8 +61,10 @@ class Read:
 def read(prompt: str, test: str) -> Read | str:
     """Compile, but do not run, a prompt and a test: once for the many samples of a task. A text says why not."""
     try:
-        code = compile(test, "<test>", "exec", dont_inherit=True)
-        return Read(compile(complete(prompt), "<prompt>", "exec", dont_inherit=True), code, frozenset(_names(code)))
+        with warnings.catch_warnings(action="ignore"):  # an old escape in a task is not ours to tell, in every worker
+            code = compile(test, "<test>", "exec", dont_inherit=True)
+            beginning = compile(complete(prompt), "<prompt>", "exec", dont_inherit=True)
+        return Read(beginning, code, frozenset(_names(code)))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return f"the task is no Python code: {error}"
 
@@ -67,19 +81,27 @@ def main(
     """Judge the candidate behind `link`; one message to `verdict` tells whether it passed, and why not."""
     cut_off(link, verdict, *([] if rules is None else [rules]))
     confine(limits, layers, rules)
-    reason = read if isinstance(read, str) else _found(Link(link), task, read)
-    frames.send(verdict, json.dumps(one_line(reason)).encode())
+    passed, reason = (False, read) if isinstance(read, str) else _found(Link(link), task, read)
+    os.write(verdict, json.dumps({"passed": passed, "reason": one_line(reason)}).encode())
 
 
-def _found(link: "Link", task: dict[str, str], read: Read) -> str:
-    """ "passed", or why not."""
-    reason = "passed"
+def _found(link: "Link", task: dict[str, str], read: Read) -> tuple[bool, str]:
+    """Whether it passed, and why not.
+
+    It passed where the test came to its end and the link is whole: no text of anybody's is read for that.
+    """
+    passed, reason = False, "passed"
     try:
         _try(link, task, read)
+        passed = True
     except BaseException as error:  # noqa: BLE001  whatever a test raises
         message = _text(error)
         reason = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    return link.broken or ("it spoke without being asked" if link.is_waiting() else reason)
+    if link.broken is not None:
+        return False, link.broken
+    if link.is_waiting():
+        return False, "it spoke without being asked"
+    return passed, reason
 
 
 def _try(link: "Link", task: dict[str, str], read: Read) -> None:
@@ -101,7 +123,7 @@ class Link:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.calls = 0
-        self.broken = ""  # why nothing more can come of this sample
+        self.broken: str | None = None  # why nothing more can come of this sample
 
     def define(self, program: str) -> None:
         """Have the program run. Raises what it raises."""
@@ -117,7 +139,7 @@ class Link:
                 question = codec.dumps((kind, self.calls, name, arguments, named), _number)
             except codec.NotPlain as error:
                 raise self._break(f"the test gives {name} what cannot be handed over: {error}") from None
-            value, after = self._exchange(question, self.calls, Handle if is_helper else None)
+            value, after = self._exchange(question, self.calls, self._handle if is_helper else None)
             if value is None and type(after) is tuple and len(after) == len(arguments):
                 for argument, now in zip(arguments, after, strict=True):
                     _become(argument, now)
@@ -136,7 +158,7 @@ class Link:
             return False
 
     def _exchange(self, question: str, number: int, handled: Callable[[int], Any] | None = None) -> tuple[Any, Any]:
-        if self.broken:
+        if self.broken is not None:
             raise Broken(self.broken)
         if self.is_waiting():
             raise self._break("it spoke without being asked")
@@ -147,6 +169,8 @@ class Link:
             raise self._break(ENDED if str(error) == "closed" else str(error)) from None
         except codec.NotPlain as error:
             raise self._break(f"its answer is {error}") from None
+        except MemoryError:
+            raise self._break("its answer takes more memory than there is") from None
         if type(answer) is not tuple or len(answer) != 4 or type(answer[1]) is not int or answer[1] != number:
             raise self._break("its answer is to no question that was asked")
         said, _, first, second = answer
@@ -154,16 +178,23 @@ class Link:
             return first, second
         if said == "raised" and type(first) is str and type(second) is str:
             raise _error(first, second)
-        raise self._break(second if said == "unfit" and type(second) is str else "its answer is none")
+        if said == "unfit" and type(second) is str:  # its own words: they explain, and decide nothing
+            raise self._break(f"its answer is unfit: {second}")
+        raise self._break("its answer is none")
 
     def _break(self, reason: str) -> Broken:
-        self.broken = self.broken or reason
+        if self.broken is None:
+            self.broken = reason
         return Broken(reason)
+
+    def _handle(self, number: int) -> Handle:
+        return Handle(number, lambda: self._break("the test looks into what only the candidate has"))
 
 
 def _number(value: Any) -> int:
     if type(value) is Handle:
-        return value.number
+        number: int = value.__dict__["number"]
+        return number
     raise codec.NotPlain(f"a value of type {type(value).__name__} is no plain data")
 
 
@@ -179,10 +210,13 @@ def _become(argument: Any, now: Any) -> None:
 
 
 def _error(kind: str, message: str) -> Exception:
-    """An exception of Python's own that tests can expect; one of the candidate's own kind becomes a RuntimeError."""
+    """An exception of Python's own that tests can expect; one of the candidate's own kind becomes a RuntimeError.
+
+    So do those that end a loop: one from a function given to `map` would end the map, and its asserts with it.
+    """
     known = getattr(builtins, kind, None)
-    if not (isinstance(known, type) and issubclass(known, Exception)):
-        return RuntimeError(f"{kind}: {message}")
+    if not (isinstance(known, type) and issubclass(known, Exception)) or issubclass(known, _NOT_CROSSING):
+        return RuntimeError(f"{kind}: {message}" if message else kind)
     error = known.__new__(known, message)  # some kinds want other arguments than a message
     error.args = (message,)
     return error

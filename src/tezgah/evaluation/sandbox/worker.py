@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import time
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -26,8 +27,6 @@ PRELOADED = """
 abc array base64 bisect calendar cmath collections copy dataclasses datetime decimal enum fractions functools hashlib
 heapq itertools json math numbers operator random re statistics string textwrap time types typing unicodedata
 """
-
-LONGEST_PROGRAM = 1_000_000  # letters of prompt and completion; as JSON at most 12 bytes each
 
 
 def main(seconds: float, memory_bytes: int, wanted: list[str]) -> None:
@@ -51,13 +50,11 @@ def main(seconds: float, memory_bytes: int, wanted: list[str]) -> None:
         raise RuntimeError("the keeper did not start")
     prepare(limits, layers)
     reached = [layer for layer in wanted if layer in (*layers, "namespaces")]
-    frames.send(answers, json.dumps(reached).encode())
-    while True:
-        try:
+    with suppress(frames.Closed):  # whoever asks has gone, be it in the middle of a sample
+        frames.send(answers, json.dumps(reached).encode())
+        while True:
             task = json.loads(frames.receive(requests, frames.ANY_BYTES))
-        except frames.Closed:
-            break
-        frames.send(answers, json.dumps(_judge(task, keeper, limits, layers, rules)).encode())
+            frames.send(answers, json.dumps(_judge(task, keeper, limits, layers, rules)).encode())
     keeper.close()
 
 
@@ -65,8 +62,6 @@ def _judge(
     task: dict[str, Any], keeper: Keeper, limits: Limits, layers: list[str], rules: int | None
 ) -> dict[str, Any]:
     """What is found about one sample; nothing of it is left when this returns."""
-    if (letters := len(task["program"])) > LONGEST_PROGRAM:
-        return {"reason": f"a program of {letters:,} letters; {LONGEST_PROGRAM:,} are the most", "is_close": False}
     read = trial.read(task["prompt"], task["test"])
     ours, theirs = socket.socketpair()
     candidate = keeper.start(theirs)
@@ -75,9 +70,9 @@ def _judge(
     process = fork(lambda: trial.main(ours.fileno(), written, limits, layers, rules, task, read))
     os.close(written)
     ours.close()
-    clock = OwnTime(process, candidate, task["seconds"])
+    clock = OwnTime(process, candidate, task["seconds"], task["grace"])
     try:
-        reason = _awaited(verdict, clock)
+        said = _awaited(verdict, clock)
     finally:
         status = keeper.end()
         os.kill(process, signal.SIGKILL)
@@ -85,26 +80,38 @@ def _judge(
         os.close(verdict)
         if candidate is not None:
             os.close(candidate)
+    if said is None or clock.is_over():
+        passed, reason = False, f"timed out after {task['seconds']:g} s"
+    else:
+        passed, reason = _read(said)
     if reason == trial.ENDED:
         reason += _how(status)
-    if reason is None or clock.is_over():
-        reason = f"timed out after {task['seconds']:g} s"
-    return {"reason": reason, "is_close": clock.is_close()}
+    return {"passed": passed, "reason": reason, "is_close": clock.is_close()}
 
 
-def _awaited(verdict: int, clock: OwnTime) -> str | None:
-    """The verdict, None where it did not come in time."""
+def _awaited(verdict: int, clock: OwnTime) -> bytes | None:
+    """What the trial said until its end, a little more than a verdict at most; None where it did not end in time."""
     poll = select.poll()
     poll.register(verdict, select.POLLIN)
+    said = b""
     while (left := clock.left()) > 0:
         if poll.poll(1_000 * left):
-            clock.stop()
-            try:
-                return str(json.loads(frames.receive(verdict)))
-            except (frames.Closed, ValueError):
-                return "the process of the test ended: out of memory, or of its interpreter's stack"
+            piece = os.read(verdict, trial.LONGEST_VERDICT)
+            said += piece
+            if not piece or len(said) > trial.LONGEST_VERDICT:
+                clock.stop()
+                return said
     clock.stop()
     return None
+
+
+def _read(said: bytes) -> tuple[bool, str]:
+    """Whether a sample passed, and why not; a test can write here too, and is given what it harms itself by."""
+    try:
+        told = json.loads(said)
+        return told["passed"] is True, str(told["reason"])
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return False, "the process of the test ended: out of memory, or of its interpreter's stack"
 
 
 def _how(status: int) -> str:

@@ -1,5 +1,6 @@
 """A model's weights as the compiled step reads them: where they lie, or rounded to 8 bits."""
 
+import os
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tezgah.generation.cpu.step import GELU, GELU_TANH, RELU2, SILU, Floats, Shape, Weights
+from tezgah.generation.cpu.step import GATE, GELU, GELU_TANH, RELU2, SILU, Floats, Shape, Weights
 from tezgah.generation.cpu.vectors import LANES
 from tezgah.models.causal import CausalLM
 from tezgah.nn.mlp import GatedMLP
@@ -16,10 +17,7 @@ ACTIVATIONS = {"swiglu": SILU, "geglu": GELU, "gelu": GELU, "gelu_tanh": GELU_TA
 
 
 class Packed:
-    """Addresses and small arrays of a model; it keeps alive what they point at.
-
-    Matrices that lie transposed in memory, as those read from GPT-2's folders do, are turned once, in place.
-    """
+    """Addresses and small arrays of a model that `lay_out` was given; it keeps alive what they point at."""
 
     def __init__(self, model: CausalLM, int8: bool = False) -> None:
         stack, blocks = model.config.stack, model.stack.blocks
@@ -65,8 +63,8 @@ class Packed:
         layers = [attention.query, attention.key, attention.value, attention.output, *inside, mlp.down]
         found = [self._matrix(layer.weight) for layer in layers]
         addresses = [address for address, _ in found]
-        gate = addresses.pop(5) if len(inside) == 2 else 0
-        addresses.insert(4, gate)
+        if len(inside) == 1:
+            addresses.insert(GATE, 0)
         return (
             addresses,
             np.concatenate([scales for _, scales in found]),
@@ -75,11 +73,10 @@ class Packed:
 
     def _matrix(self, weight: Tensor) -> tuple[int, Floats]:
         """Where a matrix lies, and what its outputs are multiplied by."""
-        if not weight.is_contiguous():
-            weight.data = weight.data.contiguous()
         if not self._int8:
-            self.matrices.append(weight)
-            return weight.data_ptr(), np.ones(len(weight), np.float32)
+            held = weight.detach()  # the memory, whatever becomes of the parameter
+            self.matrices.append(held)
+            return held.data_ptr(), np.ones(len(held), np.float32)
         rounded, scales = to_int8(weight)
         self.matrices.append(rounded)
         return rounded.data_ptr(), scales.numpy()
@@ -101,7 +98,16 @@ def can_pack(model: Any) -> TypeGuard[CausalLM]:
         and all(size % LANES == 0 for size in sizes)
         and all(type(each) is nn.Linear for each in model.modules() if isinstance(each, nn.Linear))
         and all(type(each) is nn.Parameter for each in model.parameters())  # whole, not of shards
+        and all((each.dtype, each.device) == (weight.dtype, weight.device) for each in model.parameters())
+        and os.name == "posix"  # which threads give way by
     )
+
+
+def lay_out(model: CausalLM) -> None:
+    """Turn matrices that lie transposed in memory, as those read from GPT-2's folders do: once, in place."""
+    for parameter in model.parameters():
+        if not parameter.is_contiguous():
+            parameter.data = parameter.data.contiguous()
 
 
 def to_int8(weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ from tezgah.generation.cpu.vectors import (
 
 Floats = NDArray[np.float32]
 PATIENCE = 4_000  # looks at the counter before another thread may have the core
-QUERY, KEY, VALUE, OUTPUT, GATE, UP, DOWN = range(7)  # the matrices of a block
+QUERY, KEY, VALUE, OUTPUT, UP, GATE, DOWN = range(7)  # the matrices of a block
 SILU, GELU, GELU_TANH, RELU2 = range(4)
 
 
@@ -124,7 +124,7 @@ def token_step(
         start, stop = share_of(shape.mlp_width, thread, threads)
         for place in range(2 if shape.is_gated else 1):
             to = place * shape.mlp_width
-            product(kind, at[UP - place], scales[first:], shape.width, normed, rows, work.inside, to, start, stop)
+            product(kind, at[UP + place], scales[first:], shape.width, normed, rows, work.inside, to, start, stop)
             _add(work.inside, rows, to + start, to + stop, biases, first + start)
             first += shape.mlp_width
         _activate(work.inside, rows, start, stop, shape)
@@ -165,7 +165,7 @@ def _attend(
     lengths: NDArray[np.int64],
 ) -> None:
     """Attention of this thread's share of the key heads of all rows, each with the query heads of its group."""
-    size, pairs = shape.head_dim, shape.head_dim // 2
+    size = shape.head_dim
     group = shape.n_heads // shape.n_kv_heads
     queries, kept = shape.n_heads * size, shape.n_kv_heads * size
     scores, heads = work.scores[thread], work.heads
@@ -177,13 +177,13 @@ def _attend(
         position = lengths[row]
         time = position + 1
         key = heads[row, queries + head * size : queries + (head + 1) * size]
-        _turn(key, weights.head_norms[layer, 1], position, shape, weights, pairs, 1.0)
+        _turn(key, weights.head_norms[layer, 1], position, shape, weights, 1.0)
         _keep(key, keys[layer, row, head, position])
         _keep(heads[row, queries + kept + head * size :], values[layer, row, head, position])
         held, mixed_from = keys[layer, row, head].ctypes.data, values[layer, row, head].ctypes.data
         for query_head in range(head * group, (head + 1) * group):
             query = heads[row, query_head * size : (query_head + 1) * size]
-            _turn(query, weights.head_norms[layer, 0], position, shape, weights, pairs, 1.0 / math.sqrt(size))
+            _turn(query, weights.head_norms[layer, 0], position, shape, weights, 1.0 / math.sqrt(size))
             place = 0
             while place + 8 <= time:
                 to = scores.ctypes.data + 4 * place
@@ -207,8 +207,9 @@ def _attend(
 
 
 @compiled
-def _turn(head: Floats, norm: Floats, position: int, shape: Shape, weights: Weights, pairs: int, factor: float) -> None:
+def _turn(head: Floats, norm: Floats, position: int, shape: Shape, weights: Weights, factor: float) -> None:
     """A query or key normalized, rotated to its position, and multiplied."""
+    pairs = shape.head_dim // 2
     if shape.has_qk_norm:
         square = 0.0
         for i in range(2 * pairs):

@@ -1,7 +1,7 @@
 """The compiled step of a model: a token of every row, by all threads at once."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,8 @@ from tezgah.compiled import compilation_told
 from tezgah.generation.cpu.packing import Packed
 from tezgah.generation.cpu.step import Work, token_step
 
+RELEASED = 1 << 62  # more arrivals than any wait is for
+
 if TYPE_CHECKING:
     from tezgah.models.causal import CausalLM
     from tezgah.nn.cache import KVCache
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 class CompiledStep:
     """One-token steps of `model` for up to `most` rows on this machine's cores, in place of `model.next_logits`.
 
-    The weights are read where they lie, so they may change; with `int8` they are rounded, here and now.
+    Matrices are read where they lie, with `int8` from copies that are rounded here; the model must not change
+    between steps.
     """
 
     def __init__(self, model: "CausalLM", most: int, capacity: int, int8: bool = False) -> None:
@@ -29,31 +32,63 @@ class CompiledStep:
         self._threads = torch.get_num_threads()
         self._pool = ThreadPoolExecutor(max(1, self._threads - 1), "tezgah-step")
         self._work = _work(self._packed, self._threads, most, capacity)
+        with compilation_told("generation"):
+            self._compile(model.new_cache(1, capacity))
 
     def __call__(self, ids: Sequence[int], cache: "KVCache") -> Tensor:
         """Logits of what follows the next `ids` of all rows, (rows, vocab), float32; the cache then holds them.
 
         The logits lie in memory that the next step writes.
         """
-        rows, work, packed = len(ids), self._work, self._packed
+        rows = len(ids)
+        assert rows == cache.rows <= len(self._work.logits) and cache.length < cache.capacity
         with torch.no_grad():
-            x = self._model.embedding(torch.tensor(ids))
+            x = self._model.embedding(torch.tensor(ids)).float()
             if self._model.positions is not None:
-                x = x.float() + self._model.positions(cache.lengths)
-        work.x[:, :rows] = x.float().numpy()
-        work.counter[0] = 0
-        keys, values = (_numbers(held) for held in (cache.keys, cache.values))
-        shared = packed.shape, packed.weights, work, keys, values, cache.lengths.numpy()
-        with compilation_told("generation"):
-            others = [
-                self._pool.submit(token_step, packed.kind, thread, self._threads, *shared)
-                for thread in range(1, self._threads)
-            ]
-            token_step(packed.kind, 0, self._threads, *shared)
-            for other in others:
-                other.result()
+                x = x + self._model.positions(cache.lengths)
+        self._work.x[:, :rows] = x.float().numpy()
+        self._run(cache)
         cache.advance(1)
-        return torch.from_numpy(work.logits[:rows])
+        return torch.from_numpy(self._work.logits[:rows])
+
+    def _compile(self, cache: "KVCache") -> None:
+        """Compile, by a step of no rows, in this thread alone: whoever is stopped here leaves nobody waiting."""
+        cache.lengths = cache.lengths[:0]
+        self._part(0, 1, cache)
+
+    def _run(self, cache: "KVCache") -> None:
+        """All threads' parts. One that fails, or is stopped, lets the others out of every wait."""
+        self._work.counter[0] = 0
+        others: list[Future[None]] = []
+        try:
+            for thread in range(1, self._threads):
+                other = self._pool.submit(self._part, thread, self._threads, cache)
+                others.append(other)  # one by one: those that began are waited for, whatever happens to the next
+            self._part(0, self._threads, cache)
+        except BaseException:
+            self._work.counter[0] = RELEASED
+            raise
+        finally:
+            wait(others)
+        for other in others:
+            other.result()
+
+    def _part(self, thread: int, threads: int, cache: "KVCache") -> None:
+        try:
+            token_step(
+                self._packed.kind,
+                thread,
+                threads,
+                self._packed.shape,
+                self._packed.weights,
+                self._work,
+                _numbers(cache.keys),
+                _numbers(cache.values),
+                cache.lengths.numpy(),
+            )
+        except BaseException:
+            self._work.counter[0] = RELEASED
+            raise
 
 
 def _work(packed: Packed, threads: int, rows: int, capacity: int) -> Work:
@@ -70,7 +105,7 @@ def _work(packed: Packed, threads: int, rows: int, capacity: int) -> Work:
         mixed=zeros(rows, queries),
         out=zeros(rows, shape.width),
         inside=zeros(rows, shape.mlp_width * (1 + shape.is_gated)),
-        scores=zeros(threads, capacity + 4),
+        scores=zeros(threads, capacity),
         logits=zeros(rows, shape.vocab_size),
         counter=np.zeros(1, np.int64),
     )
