@@ -95,9 +95,9 @@ def _sign_flips(gains: NDArray[np.float64], purpose: str, resamples: int) -> flo
     for start in range(0, total, size):
         end = min(start + size, total)
         if is_exact:
-            flips = np.arange(start, end)[:, None] >> np.arange(count) & 1  # (end − start, tasks)
+            flips = (np.arange(start, end)[:, None] >> np.arange(count) & 1).astype(bool)  # (end − start, tasks)
         else:
-            flips = random_words(f"signs {purpose}", count, start, end) >> np.uint64(63)
+            flips = (random_words(f"signs {purpose}", count, start, end) >> np.uint64(63)).astype(bool)
         as_far += int((abs(gains.sum() - 2 * (flips * gains).sum(1)) >= edge).sum())
     return as_far / total if is_exact else (as_far + 1) / (total + 1)
 
