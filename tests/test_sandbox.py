@@ -306,6 +306,7 @@ INTERRUPTED = """
 import os, signal, sys, threading, time
 from tezgah.evaluation.sandbox import Sandbox
 from tezgah.evaluation.tasks import Task
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 task = Task("one", "def f(x):\\n", "def check(candidate):\\n    candidate(1)\\n", "f", None)
 threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
 with Sandbox(2, 60.0) as sandbox:
@@ -317,7 +318,8 @@ with Sandbox(2, 60.0) as sandbox:
 def test_an_interrupt_ends_everything_at_once_and_prints_nothing_of_the_workers() -> None:
     begun = time.monotonic()
     environment = os.environ | {"PYTHONPATH": str(Path(tezgah.__file__).parents[1])}
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, env=environment)
+    command = [sys.executable, "-c", INTERRUPTED]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
     assert time.monotonic() - begun < 20
     assert done.stderr.count("Traceback") == 1 and done.stderr.endswith("KeyboardInterrupt\n")
 
