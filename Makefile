@@ -33,7 +33,7 @@ test: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 demo: setup
 	$(BIN)/tezgah run recipes/stdlib-code.toml --run runs/stdlib-code
