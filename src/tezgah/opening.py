@@ -23,6 +23,11 @@ def opened(path: str, or_fills: bool = False, dtype: str = "float32") -> "tuple[
             check_causal(model, path)
 
     model, tokenizer = with_tokenizer(path, check, dtype)
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise InputError(
+            f"{path}: its tokenizer has {tokenizer.vocab_size:,} ids, its model {model.config.vocab_size:,} rows. Give "
+            "it the tokenizer that it was trained with."
+        )
     return model.to(evaluation_place(recipe_of(path)).device), tokenizer
 
 
@@ -37,11 +42,6 @@ def with_tokenizer(
         check(model, path)
     if tokenizer is None:
         raise InputError(f"{path}: has no tokenizer beside its model. Add a tokenizer.json.")
-    if tokenizer.vocab_size > model.config.vocab_size:
-        raise InputError(
-            f"{path}: its tokenizer has {tokenizer.vocab_size:,} ids, its model {model.config.vocab_size:,} rows. Give "
-            "it the tokenizer that it was trained with."
-        )
     return model, tokenizer
 
 
