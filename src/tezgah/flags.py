@@ -92,7 +92,13 @@ def _flag_lines(field: Field, width: int) -> list[str]:
         "" if is_switch(field) or field.default in (None, "", ()) else f" [{shown(field.default)}]".replace('"', "")
     )
     head = f"  {flag_name(field)}{value}"
-    body = textwrap.wrap(f"{field.description}{default}", width, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    body = textwrap.wrap(
+        f"{field.description}{default}",
+        width,
+        initial_indent=" " * 6,
+        subsequent_indent=" " * 6,
+        break_on_hyphens=False,
+    )
     return [head, *body]
 
 
