@@ -34,9 +34,7 @@ class CachedRows:
         self.device = next(model.parameters()).device
         self.context_length = model.config.context_length
         self.windows: list[list[int]] = []  # what the cache holds of each row
-        self._read_ids: list[
-            int
-        ] = []  # how much of it was read as a text, not added by steps, which may round otherwise
+        self._read_ids: list[int] = []  # how many of them were read: those that steps add may differ by rounding
         self.cache = model.new_cache(most, min(room, self.context_length))
         self._int8, self._is_compiled = int8, _is_compiled(model, self.cache, int8)
         self._most = most if int8 else min(most, COMPILED_ROWS)
@@ -120,7 +118,7 @@ class CachedRows:
         half = max(1, self.context_length // 2) - 1  # and the new token
         texts = [self.windows[row][self.context_length - half :] for row in full]
         for row in full:
-            self.windows[row] = []
+            self.windows[row], self._read_ids[row] = [], 0
         self.cache.lengths[full] = 0
         if half:
             self._read(full, texts)

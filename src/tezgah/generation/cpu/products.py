@@ -18,6 +18,39 @@ def share_of(n: int, thread: int, threads: int) -> tuple[int, int]:
     return min(n, blocks * thread // threads * BLOCK), min(n, blocks * (thread + 1) // threads * BLOCK)
 
 
+def _tiles(rows: int, outputs: int) -> Any:
+    """Dot products of so many rows with weights in tiles of so many outputs; what is left of them one by one."""
+
+    @compiled
+    def tiles(
+        kind: NDArray[Any],
+        weights: int,
+        stride: int,
+        length: int,
+        x: int,
+        x_stride: int,
+        out: int,
+        out_stride: int,
+        n: int,
+    ) -> None:
+        """Addresses and strides as `dot_tile` has them; `n` outputs."""
+        output = 0
+        while output + outputs <= n:
+            at, to = weights + output * stride, out + 4 * output
+            dot_tile(kind, outputs, rows, at, stride, x, x_stride, length, to, out_stride)
+            output += outputs
+        while output < n:
+            at, to = weights + output * stride, out + 4 * output
+            dot_tile(kind, 1, rows, at, stride, x, x_stride, length, to, out_stride)
+            output += 1
+
+    return tiles
+
+
+# As many outputs as sums, weights and inputs of so many rows leave room for in the vector registers.
+eight_rows, four_rows, two_rows, one_row = _tiles(8, 2), _tiles(4, 4), _tiles(2, 8), _tiles(1, 8)
+
+
 @compiled
 def product(
     kind: NDArray[Any],
@@ -36,53 +69,25 @@ def product(
     `weights` is the address of (outputs, length) numbers of `kind`; `scales`, (outputs,), multiply int8's.
     """
     stride, x_stride, out_stride = length * kind.itemsize, x.strides[0], out.strides[0]
-    here = out.ctypes.data + 4 * first
     for begin in range(start, stop, BLOCK):
-        end = min(stop, begin + BLOCK)
+        n, at = min(stop, begin + BLOCK) - begin, weights + begin * stride
         row = 0
         while row < rows:
-            left, output = rows - row, begin
-            from_, to = x.ctypes.data + row * x_stride, here + row * out_stride
+            left = rows - row
+            from_ = x.ctypes.data + row * x_stride
+            to = out.ctypes.data + 4 * (first + begin) + row * out_stride
             if left >= 8:
+                eight_rows(kind, at, stride, length, from_, x_stride, to, out_stride, n)
                 row += 8
-                while output + 2 <= end:
-                    at = weights + output * stride
-                    dot_tile(kind, 2, 8, at, stride, from_, x_stride, length, to + 4 * output, out_stride)
-                    output += 2
-                while output < end:
-                    at = weights + output * stride
-                    dot_tile(kind, 1, 8, at, stride, from_, x_stride, length, to + 4 * output, out_stride)
-                    output += 1
             elif left >= 4:
+                four_rows(kind, at, stride, length, from_, x_stride, to, out_stride, n)
                 row += 4
-                while output + 4 <= end:
-                    at = weights + output * stride
-                    dot_tile(kind, 4, 4, at, stride, from_, x_stride, length, to + 4 * output, out_stride)
-                    output += 4
-                while output < end:
-                    at = weights + output * stride
-                    dot_tile(kind, 1, 4, at, stride, from_, x_stride, length, to + 4 * output, out_stride)
-                    output += 1
             elif left >= 2:
+                two_rows(kind, at, stride, length, from_, x_stride, to, out_stride, n)
                 row += 2
-                while output + 8 <= end:
-                    at = weights + output * stride
-                    dot_tile(kind, 8, 2, at, stride, from_, x_stride, length, to + 4 * output, out_stride)
-                    output += 8
-                while output < end:
-                    at = weights + output * stride
-                    dot_tile(kind, 1, 2, at, stride, from_, x_stride, length, to + 4 * output, out_stride)
-                    output += 1
             else:
+                one_row(kind, at, stride, length, from_, x_stride, to, out_stride, n)
                 row += 1
-                while output + 8 <= end:
-                    at = weights + output * stride
-                    dot_tile(kind, 8, 1, at, stride, from_, x_stride, length, to + 4 * output, out_stride)
-                    output += 8
-                while output < end:
-                    at = weights + output * stride
-                    dot_tile(kind, 1, 1, at, stride, from_, x_stride, length, to + 4 * output, out_stride)
-                    output += 1
     if kind.itemsize == 1:
         for row in range(rows):
             for output in range(start, stop):

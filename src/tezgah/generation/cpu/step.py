@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tezgah.compiled import compiled
-from tezgah.generation.cpu.products import product, share_of
+from tezgah.generation.cpu.products import one_row, product, share_of
 from tezgah.generation.cpu.vectors import (
     LANES,
     arrive,
     arrived,
     bits_of,
-    dot_tile,
     give_way,
     mix_tile,
 )
@@ -184,15 +183,7 @@ def _attend(
         for query_head in range(head * group, (head + 1) * group):
             query = heads[row, query_head * size : (query_head + 1) * size]
             _turn(query, weights.head_norms[layer, 0], position, shape, weights, 1.0 / math.sqrt(size))
-            place = 0
-            while place + 8 <= time:
-                to = scores.ctypes.data + 4 * place
-                dot_tile(kind, 8, 1, held + place * stride, stride, query.ctypes.data, 0, size, to, 0)
-                place += 8
-            while place < time:
-                to = scores.ctypes.data + 4 * place
-                dot_tile(kind, 1, 1, held + place * stride, stride, query.ctypes.data, 0, size, to, 0)
-                place += 1
+            one_row(kind, held, stride, size, query.ctypes.data, 0, scores.ctypes.data, 0, time)
             _softmax(scores, time)
             out = work.mixed[row, query_head * size : (query_head + 1) * size].ctypes.data
             begin = 0

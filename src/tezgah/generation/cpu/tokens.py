@@ -2,21 +2,23 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tezgah.compiled import compilation_told
 from tezgah.generation.cpu.packing import Packed
-from tezgah.generation.cpu.step import Work, token_step
-
-RELEASED = 1 << 62  # more arrivals than any wait is for
+from tezgah.generation.cpu.step import Floats, Work, token_step
 
 if TYPE_CHECKING:
     from tezgah.models.causal import CausalLM
     from tezgah.nn.cache import KVCache
+
+Array = NDArray[Any]
+RELEASED = 1 << 62  # more arrivals than any wait is for
 
 
 class CompiledStep:
@@ -33,7 +35,7 @@ class CompiledStep:
         self._pool = ThreadPoolExecutor(max(1, self._threads - 1), "tezgah-step")
         self._work = _work(self._packed, self._threads, most, capacity)
         with compilation_told("generation"):
-            self._compile(model.new_cache(1, capacity))
+            self._compile(model.new_cache(1, 1))
 
     def __call__(self, ids: Sequence[int], cache: "KVCache") -> Tensor:
         """Logits of what follows the next `ids` of all rows, (rows, vocab), float32; the cache then holds them.
@@ -43,9 +45,9 @@ class CompiledStep:
         rows = len(ids)
         assert rows == cache.rows <= len(self._work.logits) and cache.length < cache.capacity
         with torch.no_grad():
-            x = self._model.embedding(torch.tensor(ids)).float()
+            x = self._model.embedding(torch.tensor(ids))
             if self._model.positions is not None:
-                x = x + self._model.positions(cache.lengths)
+                x = x.float() + self._model.positions(cache.lengths)
         self._work.x[:, :rows] = x.float().numpy()
         self._run(cache)
         cache.advance(1)
@@ -54,17 +56,18 @@ class CompiledStep:
     def _compile(self, cache: "KVCache") -> None:
         """Compile, by a step of no rows, in this thread alone: whoever is stopped here leaves nobody waiting."""
         cache.lengths = cache.lengths[:0]
-        self._part(0, 1, cache)
+        self._part(0, 1, *_arrays(cache))
 
     def _run(self, cache: "KVCache") -> None:
         """All threads' parts. One that fails, or is stopped, lets the others out of every wait."""
         self._work.counter[0] = 0
+        arrays = _arrays(cache)
         others: list[Future[None]] = []
         try:
             for thread in range(1, self._threads):
-                other = self._pool.submit(self._part, thread, self._threads, cache)
+                other = self._pool.submit(self._part, thread, self._threads, *arrays)
                 others.append(other)  # one by one: those that began are waited for, whatever happens to the next
-            self._part(0, self._threads, cache)
+            self._part(0, self._threads, *arrays)
         except BaseException:
             self._work.counter[0] = RELEASED
             raise
@@ -73,19 +76,10 @@ class CompiledStep:
         for other in others:
             other.result()
 
-    def _part(self, thread: int, threads: int, cache: "KVCache") -> None:
+    def _part(self, thread: int, threads: int, keys: Array, values: Array, lengths: Array) -> None:
+        packed = self._packed
         try:
-            token_step(
-                self._packed.kind,
-                thread,
-                threads,
-                self._packed.shape,
-                self._packed.weights,
-                self._work,
-                _numbers(cache.keys),
-                _numbers(cache.values),
-                cache.lengths.numpy(),
-            )
+            token_step(packed.kind, thread, threads, packed.shape, packed.weights, self._work, keys, values, lengths)
         except BaseException:
             self._work.counter[0] = RELEASED
             raise
@@ -95,7 +89,7 @@ def _work(packed: Packed, threads: int, rows: int, capacity: int) -> Work:
     shape = packed.shape
     queries, kept = shape.n_heads * shape.head_dim, shape.n_kv_heads * shape.head_dim
 
-    def zeros(*sizes: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+    def zeros(*sizes: int) -> Floats:
         return np.zeros(sizes, np.float32)
 
     return Work(
@@ -111,6 +105,10 @@ def _work(packed: Packed, threads: int, rows: int, capacity: int) -> Work:
     )
 
 
-def _numbers(held: Tensor) -> "np.ndarray[tuple[int, ...], np.dtype[np.generic]]":
-    """A cache's tensor as numpy sees it; bfloat16 as its bits."""
-    return held.numpy() if held.dtype == torch.float32 else held.view(torch.uint16).numpy()
+def _arrays(cache: "KVCache") -> tuple[Array, Array, Array]:
+    """A cache's keys, values and lengths as numpy sees them; bfloat16 as its bits."""
+    keys, values = (
+        held.numpy() if held.dtype == torch.float32 else held.view(torch.uint16).numpy()
+        for held in (cache.keys, cache.values)
+    )
+    return keys, values, cache.lengths.numpy()
