@@ -155,12 +155,12 @@ def evaluate(model: Any, tokenizer: "Tokenizer", texts: Iterable[str]) -> "Evalu
     Of a model that fills masks it is the loss, the masked accuracy and the pseudo-perplexity per word, with fixed
     masks.
     """
-    from tezgah.evaluation.texts import evaluate_texts
-
     if fills_masks(model):
         from tezgah.evaluation.masked import evaluate_masked_texts
 
         return evaluate_masked_texts(model, tokenizer, texts)
+    from tezgah.evaluation.texts import evaluate_texts
+
     check_causal(model, "tezgah.evaluate")
     return evaluate_texts(model, tokenizer, texts)
 

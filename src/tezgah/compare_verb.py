@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from tezgah.answers import Answer, Verb, lines, short_names
 from tezgah.errors import InputError
+from tezgah.opening import MODEL
 from tezgah.settings import NaturalFloat, PositiveInt
 from tezgah.task_measure import Asked, TaskFlags, asked_of
 
@@ -112,6 +113,5 @@ COMPARE = Verb(
     ("MODEL", "MODEL"),
     CompareFlags,
     compare,
-    "MODEL is a run folder, a checkpoint folder, or a Hugging Face folder of a known family. Both have the same seeds. "
-    "A line of --prompts in double quotes has the escapes of JSON.",
+    f"{MODEL} Both have the same seeds. A line of --prompts in double quotes has the escapes of JSON.",
 )

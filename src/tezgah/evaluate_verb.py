@@ -8,13 +8,14 @@ from msgspec import Meta
 
 from tezgah.answers import Answer, Verb, lines, table
 from tezgah.errors import InputError
-from tezgah.opening import home_of, opened, recipe_of
+from tezgah.opening import MODEL, home_of, opened, recipe_of
 from tezgah.settings import PositiveInt
 from tezgah.task_measure import TaskFlags
 
 if TYPE_CHECKING:
     from tezgah.evaluation.detailed import DetailedEvaluation
     from tezgah.evaluation.windows import Documents, Indices
+    from tezgah.recipe import Recipe
     from tezgah.tokenizer.tokenizer import Tokenizer
 
 Side = Literal["position", "source", "confidence"]
@@ -48,14 +49,14 @@ def evaluate(operands: list[str], flags: EvaluateFlags) -> Answer:
         raise InputError("-o is the folder of the results of --tasks. Give --tasks too, or leave it out.")
     recipe = recipe_of(path)
     model, tokenizer = opened(path, or_fills=True)
-    autocast, batch_size = evaluation_place(recipe).autocast, recipe.evaluate.batch_size
     if fills_masks(model):
         if flags.stride or flags.by:
             raise InputError(
                 f"{path}: fills masks, and is read without windows; --stride and --by are of no use to it."
             )
-        value = {"model": path, **_filled(path, files, model, tokenizer, autocast)}
+        value = {"model": path, **_filled(path, files, model, tokenizer, recipe)}
         return Answer(lines(value), value)
+    autocast, batch_size = evaluation_place(recipe).autocast, recipe.evaluate.batch_size
     stream, sources = _documents(path, files, tokenizer)
     if not flags.stride and not flags.by:
         value = {"model": path, **msgspec.to_builtins(whole(model, stream, batch_size, None, autocast, True))}
@@ -80,14 +81,15 @@ def _on_tasks(path: str, files: list[str], flags: EvaluateFlags) -> Answer:
     return Answer(lines(shown), {"model": path, **value_of(found, folder)})
 
 
-def _filled(path: str, files: list[str], model: Any, tokenizer: "Tokenizer", autocast: Any) -> dict[str, Any]:
+def _filled(path: str, files: list[str], model: Any, tokenizer: "Tokenizer", recipe: "Recipe") -> dict[str, Any]:
     """What a model makes of the fixed masks of files, or of the held-out text of its run."""
     from tezgah.api import read_texts
     from tezgah.evaluation.masked import evaluate_masked_texts
     from tezgah.masked_stations import check_mask, evaluate_held_out
+    from tezgah.stations import evaluation_place
 
     check_mask(tokenizer, Path(path))
-    recipe = recipe_of(path)
+    autocast = evaluation_place(recipe).autocast
     if files:
         batch_size = recipe.evaluate.batch_size
         measured = evaluate_masked_texts(model, tokenizer, read_texts(files), batch_size, autocast, True)
@@ -156,7 +158,7 @@ EVALUATE = Verb(
     ("MODEL", "[FILE…]"),
     EvaluateFlags,
     evaluate,
-    "MODEL is a run folder, a checkpoint folder, or a Hugging Face folder of a known family. Without a FILE the "
+    f"{MODEL} Without a FILE the "
     "held-out documents of its run are read. Of a masked language model it is the loss per masked token, the share "
     "filled right and the pseudo-perplexity per word; the masks never change. With --tasks the model writes code, "
     "samples end before the first later line that begins a block (where the prompt has not begun the function, before "

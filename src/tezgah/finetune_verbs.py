@@ -9,6 +9,7 @@ from msgspec import Meta
 from tezgah.answers import Answer, Plain, Verb, lines, table
 from tezgah.errors import InputError
 from tezgah.finetuning.settings import FinetuneSettings
+from tezgah.opening import MODEL, with_tokenizer
 
 LONGEST_SHOWN = 60  # characters of a text
 
@@ -58,7 +59,6 @@ def finetune(operands: list[str], flags: FinetuneFlags) -> Answer:
 def classify(operands: list[str], flags: ClassifyFlags) -> Answer:
     """Classify texts."""
     from tezgah import api
-    from tezgah.opening import with_tokenizer
 
     path, *texts = operands
     model, tokenizer = with_tokenizer(path)
@@ -80,7 +80,6 @@ def _short(text: str) -> str:
     return whole if len(whole) <= LONGEST_SHOWN else whole[: LONGEST_SHOWN - 1] + "…"
 
 
-MODEL = "MODEL is a run folder, a checkpoint folder, or a Hugging Face folder of a known family."
 FINETUNE_VERBS: dict[str, Verb] = {
     "finetune": Verb(
         "Train a classifier of texts from a model and a file of labelled texts; measure it on texts held out.",

@@ -7,13 +7,12 @@ import msgspec
 from msgspec import Meta
 
 from tezgah.answers import Answer, Plain, Verb, lines
+from tezgah.opening import MODEL, with_tokenizer
 from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Share
 
 if TYPE_CHECKING:
     from tezgah.generation.likelihood import Likelihood
     from tezgah.tokenizer.tokenizer import Tokenizer
-
-MODEL = "MODEL is a run folder, a checkpoint folder, or a Hugging Face folder of a known family."
 
 
 class FillFlags(Plain, frozen=True):
@@ -98,7 +97,6 @@ def _told(found: "Likelihood") -> str:
 
 def _opened(path: str) -> "tuple[Any, Tokenizer]":
     """A MODEL on the best device here, and its tokenizer."""
-    from tezgah.opening import with_tokenizer
     from tezgah.recipe import Recipe
     from tezgah.stations import evaluation_place
 

@@ -13,22 +13,18 @@ from msgspec import Meta
 
 from tezgah.answers import Answer, Plain, Verb, lines
 from tezgah.errors import InputError
+from tezgah.evaluation.settings import PassAtK
 from tezgah.settings import PositiveFloat, PositiveInt
 
 if TYPE_CHECKING:
     from tezgah.evaluation.sandbox import Verdict
     from tezgah.evaluation.tasks import Task
 
-USUAL_KS = (1, 10, 100)  # those of Chen et al. 2021
-
 
 class ScoreFlags(Plain, frozen=True):
     """Flags of `score`."""
 
-    k: Annotated[
-        tuple[str, ...],
-        Meta(description="pass@k for these k, as 1,10; default those of 1, 10, 100 that the samples are enough for"),
-    ] = ()
+    k: PassAtK = ()
     workers: Annotated[PositiveInt | None, Meta(description="samples judged at a time; default a core each")] = None
     seconds: Annotated[PositiveFloat, Meta(description="of its own time for each sample, test included")] = 3.0
     accept_weak_isolation: Annotated[
@@ -39,7 +35,7 @@ class ScoreFlags(Plain, frozen=True):
 
 def score(operands: list[str], flags: ScoreFlags) -> Answer:
     """Judge samples."""
-    from tezgah.evaluation.pass_at_k import check_ks, pass_at_k, read_ks
+    from tezgah.evaluation.pass_at_k import USUAL_KS, check_ks, pass_at_k, read_ks
     from tezgah.evaluation.tasks import read_tasks
     from tezgah.files import atomic_file
 

@@ -1,6 +1,7 @@
 """Completions of many prompts at once: texts in, texts out, with the reason why each ends."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, NamedTuple
 
 from tezgah.errors import InputError
@@ -113,17 +114,7 @@ def wanted_of(
 def sampling_of(settings: GenerationSettings) -> Sampling:
     """How tokens are chosen. Raises InputError for values that make no sense, also those of stops."""
     check_stops(settings.stop)
-    return Sampling(
-        temperature=settings.temperature,
-        top_k=settings.top_k,
-        top_p=settings.top_p,
-        seed=settings.seed,
-        min_p=settings.min_p,
-        typical_p=settings.typical_p,
-        repetition_penalty=settings.repetition_penalty,
-        presence_penalty=settings.presence_penalty,
-        no_repeat_ngram=settings.no_repeat_ngram,
-    )
+    return Sampling(**{field.name: getattr(settings, field.name) for field in fields(Sampling)})
 
 
 def _best(
