@@ -155,7 +155,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as a recipe would write it, short enough for one line.
+    """A value as a recipe would write it, short enough for one line: of a long one both ends, for paths differ last.
 
     >>> print(shown(True), shown("muon"), shown(("a", "b")), shown(None), shown(0.003), shown({"a": 7, "b.txt": 3.0}))
     true "muon" ["a", "b"] unset 0.003 {a = 7, "b.txt" = 3.0}
@@ -171,7 +171,7 @@ def shown(value: Any) -> str:
         text = repr(value)
     else:
         text = msgspec.json.encode(value, enc_hook=str).decode()
-    return text if len(text) <= 80 else text[:79] + "…"
+    return text if len(text) <= 80 else f"{text[:39]}…{text[-40:]}"
 
 
 def _key(name: str) -> str:
