@@ -98,6 +98,7 @@ def _encoder(
         mlp_dropout=dropout,
         embedding_dropout=dropout,
         classifier_dropout=dropout,
+        classifier_pooling="mean",  # masked tokens alone teach no first token to stand for a text
         max_position_embeddings=context_length,
         global_rope_theta=float(settings.rope_theta),
         tie_word_embeddings=tied,
