@@ -17,6 +17,11 @@ hypothesis.settings.register_profile("house", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("house")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The README's commands are one long test: what starts last would leave the other workers idle at the end."""
+    items.sort(key=lambda item: item.path.name != "test_readme.py")
+
+
 def _is_local(address: Any) -> bool:
     if not isinstance(address, tuple):
         return True  # a Unix socket

@@ -18,6 +18,7 @@ from tezgah.training.settings import TrainTable
 TF32 = (8, 0)  # compute capability from which fp32 products can be done in it
 
 # What products are done in; fp8 is for hidden matrices alone, the rest is then bf16.
+A_MOMENT = 0.1  # seconds
 AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16, "fp8": torch.bfloat16}
 
 
@@ -134,15 +135,15 @@ def _compiles(kind: str) -> bool:
 def matrix_rate(place: Place) -> float:
     """The best rate of a square matrix product here, n = 1,024, 2,048, 4,096, in FLOP/s.
 
-    On a GPU or a large CPU this takes a moment, on two cores about two seconds. Where a product takes more than
-    a second, as in fp16 on a CPU without it, larger ones are not tried.
+    A larger one is tried only where a device is done with one in a moment: a GPU is not yet busy with the first, two
+    cores are, and eight times the work would tell the same after eight times as long.
     """
     best = 0.0
     for n in (1024, 2048, 4096):
         a = torch.ones(n, n, device=place.device, dtype=place.matrix_dtype)
         seconds = min(_timed_product(a) for _ in range(3))
         best = max(best, 2 * n**3 / seconds)
-        if seconds > 1:
+        if seconds > A_MOMENT:
             break
     return best
 
