@@ -203,7 +203,7 @@ def test_blocks_learn_slower_the_deeper_they_lie(encoder: Path) -> None:
     decays = {name: group["weight_decay"] for group in groups for name, _ in group["params"]}
     assert decays["classifier.bias"] == 0 < decays["classifier.weight"]
     default = training.layer_groups(model, FinetuneSettings())
-    assert max(group["lr"] for group in default) == pytest.approx(5e-5 * 768 / 16)
+    assert max(group["lr"] for group in default) == training.default_rate(16) == training.LARGEST_RATE
 
 
 def test_batches_hold_every_row_once_and_little_padding() -> None:

@@ -26,7 +26,8 @@ class FinetuneSettings(Settings, frozen=True):
     epochs: Annotated[PositiveInt, Meta(description="passes over the texts at most")] = 10
     batch_size: Annotated[PositiveInt, Meta(description="texts per optimizer step")] = 16
     lr: Annotated[
-        PositiveFloat | None, Meta(description="peak learning rate of the head; default 5e-5 at width 768, by width")
+        PositiveFloat | None,
+        Meta(description="peak learning rate of the head; default 5e-5 at width 768, by width"),
     ] = None
     layer_decay: Annotated[
         PositiveFloat, Meta(description="learning rate of a block beside that of the block above it")
