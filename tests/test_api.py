@@ -76,7 +76,8 @@ def test_the_same_call_goes_on_from_the_newest_checkpoint(
     steps = [line.split(",")[0] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert steps == [f'{{"step": {step}' for step in range(7)]
     before = contents(tmp_path / "run")
-    for other, settings in ((texts, {"seed": 2}), (texts[1:], {})):
+    told: list[tuple[list[str], dict[str, Any]]] = [(texts, {"seed": 2}), (texts[1:], {})]
+    for other, settings in told:
         with pytest.raises(tezgah.InputError, match="belong to another .* or name another folder"):
             tezgah.train(fresh(), tokenizer, other, tmp_path / "run", steps=6, **settings, **QUICK)
     assert contents(tmp_path / "run") == before
@@ -109,6 +110,30 @@ def test_a_folder_with_other_work_in_it_is_left_as_it_is(
     with pytest.raises(tezgah.InputError, match=said):
         tezgah.train(model, tokenizer, texts, tmp_path, steps=2, **QUICK)
     assert contents(tmp_path) == before
+
+
+def test_a_model_that_fills_masks_is_trained_with_masking_of_its_own(texts: list[str], tmp_path: Path) -> None:
+    tokenizer = tezgah.Tokenizer.train(texts, vocab_size=300, mask=True)
+    model = tezgah.new_model(
+        tokenizer.vocab_size, objective="mlm", shape="bert", n_layers=1, width=32, context_length=32
+    )
+    asked: dict[str, Any] = {"masking": {"rate": 0.3, "mask_share": 1.0, "random_share": 0.0}}
+    before = tezgah.evaluate(model, tokenizer, texts[:20])
+    tezgah.train(model, tokenizer, texts, tmp_path / "run", steps=60, learning_rate=0.02, **asked, **QUICK)
+    after = tezgah.evaluate(model, tokenizer, texts[:20])
+    assert after.loss < before.loss - 2
+    with pytest.raises(tezgah.InputError, match="belong to another model, tokenizer, texts or"):
+        tezgah.train(model, tokenizer, texts, tmp_path / "run", steps=60, learning_rate=0.02, **QUICK)
+
+
+def test_masking_and_masks_belong_to_models_that_fill_them(texts: list[str], tokenizer: tezgah.Tokenizer) -> None:
+    shape: dict[str, Any] = {"n_layers": 1, "width": 32, "context_length": 32}
+    model = tezgah.new_model(tokenizer.vocab_size, **shape)
+    with pytest.raises(tezgah.InputError, match=r"^tezgah.train: a qwen3 fills no masks. Leave masking away.$"):
+        tezgah.train(model, tokenizer, texts, masking={"rate": 0.3}, steps=1)
+    model = tezgah.new_model(tokenizer.vocab_size, objective="mlm", **shape)
+    with pytest.raises(tezgah.InputError, match=r"^tezgah.train: .*\[MASK\]"):
+        tezgah.train(model, tokenizer, texts, steps=1)
 
 
 def test_one_text_is_not_taken_for_many(tokenizer: tezgah.Tokenizer, tmp_path: Path) -> None:

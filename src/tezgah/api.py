@@ -91,18 +91,21 @@ def load(
 
 
 def train(
-    model: "CausalLM",
+    model: "CausalLM | Encoder",
     tokenizer: "Tokenizer",
     texts: Iterable[str],
     folder: str | Path | None = None,
+    *,
+    masking: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> "TrainResult":
     """Train `model` in place on `texts`; a tenth of them is held out and read as training goes.
 
-    `settings` are fields of a recipe's `[train]` table, with exactly one budget: `steps=200`. With a
-    `folder` the run is kept there, and the same call goes on from its newest checkpoint. Raises
-    InputError, before anything in it is touched, when the folder holds another run, and for a tokenizer with more ids
-    than the model has rows.
+    `settings` are fields of a recipe's `[train]` table, with exactly one budget: `steps=200`; `masking` are those of
+    `[masking]`, for a model that fills masks. With a `folder` the run is kept there, and the same call goes on from
+    its newest checkpoint. Raises InputError, before anything in it is touched, when the folder holds another run, for
+    a tokenizer with more ids than the model has rows or, where masks are filled, without [MASK], and for `masking` of
+    a model that fills none.
     """
     from tezgah.corpus.build import build_corpus
     from tezgah.corpus.settings import CorpusSettings
@@ -122,9 +125,10 @@ def train(
             f"tezgah.train: the tokenizer has {tokenizer.vocab_size:,} ids, the model {model.config.vocab_size:,} "
             f"rows. Open it with tezgah.load(folder, vocab_size={tokenizer.vocab_size})."
         )
-    check_causal(model, "tezgah.train")
+    is_masked = _check_trained(model, tokenizer, masking)
     documents = strings(texts)
-    tables = {"train": settings, "model": {"context_length": model.config.context_length}}
+    shape = {"context_length": model.config.context_length, "objective": "mlm" if is_masked else "causal"}
+    tables = {"train": settings, "model": shape} | ({"masking": dict(masking or {})} if is_masked else {})
     recipe = make_recipe(tables, name="tezgah.train")
     if recipe.train.batch_size == AUTO:
         raise InputError('tezgah.train: batch_size = "auto" is chosen by `tezgah run`. Give a number.')
@@ -143,6 +147,22 @@ def train(
             build_tokens(run / "corpus", tokenizer, recipe.tokens, tokens)
         result, _ = train_on(model, tokenizer, recipe, run, named)
     return result
+
+
+def _check_trained(model: Any, tokenizer: "Tokenizer", masking: Mapping[str, Any] | None) -> bool:
+    """Whether a model learns to fill masks; InputError where it, the tokenizer and `masking` do not go together."""
+    from tezgah.tokenizer.mask import mask_token
+
+    if not fills_masks(model):
+        check_causal(model, "tezgah.train")
+        if masking is not None:
+            raise InputError(f"tezgah.train: a {model.config.family} fills no masks. Leave masking away.")
+        return False
+    try:
+        mask_token(tokenizer)
+    except InputError as error:
+        raise InputError(f"tezgah.train: {error}") from None
+    return True
 
 
 @overload
