@@ -159,6 +159,34 @@ def test_runs_with_different_tokenizers_are_compared_by_bits_per_byte(make: Make
     assert found["reason"] in Page(curves_page(compared(*runs))).text
 
 
+def fills_masks(run: Path) -> Path:
+    """The run as one whose readings are of masks: an accuracy that rises as the loss falls, and no bits per byte."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for row in rows:
+        if row.pop("bits_per_byte", None) is not None:
+            row["masked_accuracy"] = math.exp(-row["validation_loss"])
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return run
+
+
+def test_runs_that_fill_masks_are_compared_by_loss_and_show_their_accuracy(make: MakeRun) -> None:
+    runs = [fills_masks(make("small")), fills_masks(make("large", LARGE, 512))]
+    found = answer(*runs)
+    assert (found["measure"], found["notes"]) == ("validation_loss", [])
+    assert found["runs"]["small"]["best_masked_accuracy"] == pytest.approx(math.exp(-20 * 1e10**-0.1))
+    assert found["runs"]["small"]["best_bits_per_byte"] is None
+    head, *_ = text(compared(*runs)).splitlines()
+    assert "masked accuracy" in head and "bits/byte" not in head
+    page = curves_page(compared(*runs))
+    assert "Masked accuracy over tokens" in page and "Bits per byte over tokens" not in page
+
+
+def test_masks_filled_and_texts_gone_on_with_are_not_compared(make: MakeRun) -> None:
+    found = answer(fills_masks(make("small")), make("large", LARGE, 512))
+    assert "some fill masks and some do not" in found["reason"]
+    assert {each["words"] for each in found["crossings"]} == {"not known: no reading of small to compare"}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [("batch_size = 8", "batch_size = 4", "train.batch_size"), ("minutes = 6", "minutes = 6\nseed = 2", "train.seed")],

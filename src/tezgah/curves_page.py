@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from tezgah.curves_table import Comparison, counted, figures, flops
+from tezgah.curves_table import COLUMNS, Comparison, counted, figures, flops
 from tezgah.fields import shown
-from tezgah.training.compared import OVER, UNITS, Compared, Measure
+from tezgah.training.compared import OVER, UNITS, Compared, Measure, measures_of
 from tezgah.training.curves import look_of, runs_panels, shared_levels
 from tezgah.training.figures import QUIET, Look, Scale, inline_svg, swatch
 from tezgah.training.markdown import escape
@@ -15,7 +15,11 @@ from tezgah.training.plots import time_unit
 
 FIGURE_INCHES = (3.7, 2.9)  # three beside one another on a wide page
 SCALES: dict[str, Scale] = {"log-log": "log", "linear": "linear"}
-TITLES: dict[Measure, str] = {"validation_loss": "Validation loss", "bits_per_byte": "Bits per byte"}
+TITLES: dict[Measure, str] = {
+    "validation_loss": "Validation loss",
+    "bits_per_byte": "Bits per byte",
+    "masked_accuracy": "Masked accuracy",
+}
 FOOTER = (
     "Drawn from the files of the runs' folders alone: metrics.jsonl, recipe.toml, evaluation.json, tokenizer/, "
     "model/config.json. Time is that of training with its readings and checkpoints. FLOPs are tokens times those of "
@@ -80,18 +84,19 @@ def _runs(runs: Sequence[Compared]) -> str:
     """What each run came to."""
     unit, seconds = time_unit(max(run.rows[-1].seconds for run in runs))
     head = ["run", "parameters", "FLOPs/token", "tokens", "epochs", unit, "FLOPs", "tokens/s", "FLOPs/s"]
-    head += ["loss, best", "loss, last", "bits/byte, best", "bits/byte, last", "of all text"]
+    measures = measures_of(runs)
+    head += [f"{COLUMNS[measure]}, {which}" for measure in measures for which in ("best", "last")] + ["of all text"]
     note = (
         "Loss is that of validation, in nats per token. Best and last are those of the readings, which may take a part "
         "of the held-out text; the last column is the evaluation of all of it, in bits per byte. Tokens/s are the "
         "median step's."
     )
-    table = _table(head, [[run.name, *_cells(figures(run), seconds)] for run in runs], numbers_from=1)
+    table = _table(head, [[run.name, *_cells(figures(run), seconds, measures)] for run in runs], numbers_from=1)
     return f'{table}<p class="caption">{note}</p>'
 
 
-def _cells(found: dict[str, Any], unit_seconds: int) -> list[str]:
-    losses = [number(found[name]) for measure in UNITS for name in (f"best_{measure}", measure)]
+def _cells(found: dict[str, Any], unit_seconds: int, measures: Sequence[Measure]) -> list[str]:
+    losses = [number(found[name]) for measure in measures for name in (f"best_{measure}", measure)]
     return [
         *(counted(found[name]) for name in ("parameters", "flops_per_token", "tokens")),
         f"{found['epoch']:.2f}",

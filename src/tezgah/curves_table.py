@@ -10,13 +10,28 @@ import numpy as np
 
 from tezgah.answers import table
 from tezgah.recipe import differing
-from tezgah.training.compared import UNITS, Compared, Measure, Meeting, cautions, common_measure, meetings, notes
+from tezgah.training.compared import (
+    UNITS,
+    Compared,
+    Measure,
+    Meeting,
+    cautions,
+    common_measure,
+    measures_of,
+    meetings,
+    notes,
+)
 from tezgah.training.figures import power_number
 from tezgah.training.metrics import column
 from tezgah.training.page import number
 from tezgah.training.plots import time_unit
 
 MOST_PAIRS = 10  # whose crossings are told on the terminal
+COLUMNS: dict[Measure, str] = {
+    "validation_loss": "loss",
+    "bits_per_byte": "bits/byte",
+    "masked_accuracy": "masked accuracy",
+}
 
 
 @dataclass(frozen=True)
@@ -119,13 +134,15 @@ def _crossings(meeting: Meeting, measure: Measure) -> dict[str, Any]:
 
 def _runs(runs: Sequence[Compared]) -> str:
     unit, seconds = time_unit(max(run.rows[-1].seconds for run in runs))
-    head = ("run", "parameters", "FLOPs/token", "tokens", unit, "FLOPs", "loss", "best", "bits/byte", "best")
-    return table(head, [(run.name, *_cells(figures(run), seconds)) for run in runs])
+    measures = measures_of(runs)
+    readings = [each for measure in measures for each in (COLUMNS[measure], "best")]
+    head = ("run", "parameters", "FLOPs/token", "tokens", unit, "FLOPs", *readings)
+    return table(head, [(run.name, *_cells(figures(run), seconds, measures)) for run in runs])
 
 
-def _cells(found: dict[str, Any], unit_seconds: int) -> list[str]:
+def _cells(found: dict[str, Any], unit_seconds: int, measures: Sequence[Measure]) -> list[str]:
     whole = [counted(found[name]) for name in ("parameters", "flops_per_token", "tokens")]
-    losses = [number(found[name]) for measure in UNITS for name in (measure, f"best_{measure}")]
+    losses = [number(found[name]) for measure in measures for name in (measure, f"best_{measure}")]
     return [*whole, f"{found['seconds'] / unit_seconds:,.1f}", flops(found["flops"]), *losses]
 
 

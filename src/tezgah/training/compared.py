@@ -26,8 +26,13 @@ SMOOTHED_POINTS = 120  # of a training loss
 
 Over = Literal["tokens", "time", "FLOPs"]
 OVER: tuple[Over, ...] = get_args(Over)
-Measure = Literal["validation_loss", "bits_per_byte"]
-UNITS: dict[Measure, str] = {"validation_loss": "nats per token", "bits_per_byte": "bits per byte"}
+Measure = Literal["validation_loss", "bits_per_byte", "masked_accuracy"]
+UNITS: dict[Measure, str] = {
+    "validation_loss": "nats per token",
+    "bits_per_byte": "bits per byte",
+    "masked_accuracy": "of the masked tokens",
+}
+RISING = ("masked_accuracy",)  # the higher, the better
 # Settings by which a validation loss is of other sequences: the sample, and how the held-out text is cut into them.
 SAMPLE = (
     *("train.seed", "train.batch_size", "train.validation_batches"),
@@ -84,8 +89,8 @@ class Compared:
         )
 
     def best(self, measure: Measure) -> float | None:
-        """The lowest reading."""
-        return min(_finite(self.rows, measure), default=None)
+        """The best reading: the lowest, of an accuracy the highest."""
+        return (max if measure in RISING else min)(_finite(self.rows, measure), default=None)
 
     def newest(self, measure: Measure) -> float | None:
         """The last reading."""
@@ -121,8 +126,19 @@ def names(runs: Sequence[Path]) -> list[str]:
     return [name if name.isprintable() else ascii(name)[1:-1] for name in found]
 
 
+def measures_of(runs: Sequence[Compared]) -> list[Measure]:
+    """Those that any of the runs was read by."""
+    return [measure for measure in UNITS if any(run.best(measure) is not None for run in runs)]
+
+
 def common_measure(runs: Sequence[Compared]) -> tuple[Measure, str]:
-    """What the curves are compared by, and why; bits per byte wherever a token or a sample is not the same to all."""
+    """What the curves are compared by, and why; bits per byte wherever a token or a sample is not the same to all.
+
+    Models that fill masks have none, and are compared by the loss or not at all.
+    """
+    fill = [run.best("masked_accuracy") is not None for run in runs]
+    if any(fill) and not all(fill):
+        return "bits_per_byte", "some fill masks and some do not, and their losses are of different questions."
     if any(run.best("validation_loss") is None for run in runs):
         return "bits_per_byte", "a run has no reading of its validation loss."
     tokenizers = {run.tokenizer for run in runs}
@@ -168,8 +184,11 @@ def notes(run: Compared) -> list[str]:
     sentences = []
     if not run.record.evaluation:
         sentences.append("evaluation.json is not there, or of an earlier model: the figures are of the last reading.")
+    wanted: tuple[Measure, ...] = ("validation_loss", "bits_per_byte")
+    if run.best("masked_accuracy") is not None:
+        wanted = ("validation_loss",)
     sentences += [
-        f"there is no reading of {measure.replace('_', ' ')}." for measure in UNITS if run.best(measure) is None
+        f"there is no reading of {measure.replace('_', ' ')}." for measure in wanted if run.best(measure) is None
     ]
     if not run.record.recipe:
         sentences.append("recipe.toml is not there: its settings are not among those that differ.")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from tezgah.training.compared import OVER, UNITS, Compared, Measure, Over, said
+from tezgah.training.compared import OVER, Compared, Measure, Over, measures_of, said
 from tezgah.training.crossings import encounter
 from tezgah.training.figures import DASHES, MARKERS, PALETTE, Level, Line, Look, Panel, Scale, figure_of
 from tezgah.training.held_out import held_out_panel
@@ -17,6 +17,7 @@ LONGEST_NAME = 36  # characters of a run's name in the legend of a picture
 Y_LABELS: dict[Measure, str] = {
     "validation_loss": "validation loss (nats per token)\nthin: training loss",
     "bits_per_byte": "held-out text (bits per byte)",
+    "masked_accuracy": "masked accuracy (share of the masked tokens)",
 }
 
 
@@ -35,10 +36,9 @@ def runs_figure(runs: Sequence[Compared]) -> Figure:
 
 def runs_panels(runs: Sequence[Compared], scale: Scale) -> Iterator[tuple[Measure, Over, Panel]]:
     """Every panel of runs over one another, row after row; both axes have this scale."""
-    for measure in UNITS:
-        if any(run.best(measure) is not None for run in runs):
-            for over in OVER:
-                yield measure, over, _panel(runs, measure, over, scale)
+    for measure in measures_of(runs):
+        for over in OVER:
+            yield measure, over, _panel(runs, measure, over, scale)
 
 
 def look_of(number: int) -> Look:
