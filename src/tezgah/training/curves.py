@@ -17,7 +17,7 @@ LONGEST_NAME = 36  # characters of a run's name in the legend of a picture
 Y_LABELS: dict[Measure, str] = {
     "validation_loss": "validation loss (nats per token)\nthin: training loss",
     "bits_per_byte": "held-out text (bits per byte)",
-    "masked_accuracy": "masked accuracy (share of the masked tokens)",
+    "masked_accuracy": "masked accuracy (share)",
 }
 
 
