@@ -221,6 +221,9 @@ REFUSED: dict[str, str] = {
     "a --draft d --lookup 2": "a draft goes with neither num_beams, lookup nor int8.",
     "a --draft d": "d: ",
     "a --max-seconds 0": "--max-seconds must be a number above 0",
+    "a --beam-groups 2 --diversity-penalty 1": "beam_groups and diversity_penalty are of beam search.",
+    "a --num-beams 3 --beam-groups 2 --diversity-penalty 1": "3 beams make no 2 groups of one size.",
+    "a --num-beams 4 --beam-groups 2": "beam_groups is 2 and diversity_penalty 0.0: groups differ by the penalty",
     "--prompts nowhere.txt": "nowhere.txt: cannot be read",
 }
 

@@ -112,6 +112,8 @@ def wanted_of(
     prompts: Sequence[ReadPrompt], tokenizer: "Tokenizer", settings: GenerationSettings
 ) -> tuple[list[Wanted], Decoding]:
     """What is to be decoded, every candidate of every prompt, and how."""
+    if settings.beam_groups > 1 or settings.diversity_penalty:
+        raise InputError("beam_groups and diversity_penalty are of beam search. Give num_beams, or leave them out.")
     decoding = Decoding(
         sampling=sampling_of(settings),
         separator_id=tokenizer.separator_id,
@@ -146,7 +148,14 @@ def _best(
         return text, next((reason for each in new_ids if (reason := text.add(each))), None)
 
     watched = bool(settings.stop or settings.until)
-    beams = Beams(settings.num_beams, settings.n, settings.length_penalty, settings.early_stopping)
+    beams = Beams(
+        settings.num_beams,
+        settings.n,
+        settings.length_penalty,
+        settings.early_stopping,
+        settings.beam_groups,
+        settings.diversity_penalty,
+    )
     found = search(
         model,
         prompt.ids,
