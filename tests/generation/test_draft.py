@@ -93,7 +93,7 @@ def test_a_model_is_a_draft_of_its_own_that_is_always_right():
 
 
 TINY = ModelSettings(n_layers=1, width=16, n_heads=2, n_kv_heads=1, context_length=16)
-DRAWS, LENGTH, IDS = 4_000, 6, 5
+LENGTH, IDS = 6, 5
 PROMPT = (1, 2)
 FILTERS = {
     "plain": Sampling(temperature=1.0, seed=5),
@@ -113,12 +113,12 @@ def chances_at_the_end(model: Any, sampling: Sampling) -> torch.Tensor:
     return chances.reshape(-1, IDS, IDS).sum(0)
 
 
-def drawn_with_draft(sampling: Sampling) -> tuple[Any, torch.Tensor, list[Row]]:
+def drawn_with_draft(sampling: Sampling, draws: int) -> tuple[Any, torch.Tensor, list[Row]]:
     """A model, how often its rows with a draft end in every pair of ids, and the rows."""
     model, draft = made(TINY, IDS, 1, 0.4), made(TINY, IDS, 2, 0.4)
-    wanted = [Wanted(PROMPT, LENGTH, row) for row in range(DRAWS)]
+    wanted = [Wanted(PROMPT, LENGTH, row) for row in range(draws)]
     with evaluating(model):
-        decoding = Decoding(sampling, most_rows=DRAWS)
+        decoding = Decoding(sampling, most_rows=draws)
         rows = [row for row in decode(model, wanted, decoding, draft=draft) if row.reason]
     seen = torch.zeros(IDS, IDS, dtype=torch.float64)
     for row in rows:
@@ -138,7 +138,7 @@ def p_value(seen: torch.Tensor, chances: torch.Tensor) -> float:
 @pytest.mark.parametrize("way", FILTERS)
 def test_sampling_with_a_draft_keeps_the_distribution(way):
     """At places 5 and 6, after two rounds in most rows, against the exact chances."""
-    model, seen, rows = drawn_with_draft(FILTERS[way])
+    model, seen, rows = drawn_with_draft(FILTERS[way], 3_000)
     chances = chances_at_the_end(model, FILTERS[way])
     assert 0.3 < sum(row.accepted for row in rows) / sum(row.guessed for row in rows) < 0.9
     assert p_value(seen, chances) > 0.01
@@ -153,7 +153,7 @@ def test_the_test_of_the_distribution_sees_a_rule_that_is_broken(monkeypatch):
         return torch.where(torch.tensor(is_taken)[:, None], settled, chances)
 
     monkeypatch.setattr(sampling_module, "judged", broken)
-    model, seen, _ = drawn_with_draft(FILTERS["plain"])
+    model, seen, _ = drawn_with_draft(FILTERS["plain"], 2_000)
     assert p_value(seen, chances_at_the_end(model, FILTERS["plain"])) < 1e-6
 
 

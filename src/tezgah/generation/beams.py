@@ -3,8 +3,8 @@
 As `transformers` does it, so that the same tokens come out: twice as many candidates as beams are taken, so that
 enough go on when some end; sums are float32, as there; and `early_stopping` has its three meanings.
 
-Groups are those of Vijayakumar et al. 2018, "Diverse Beam Search", algorithm 1 with the Hamming diversity of section
-5.1: each is a search of its own, kept off the tokens that the groups before it chose in the same step.
+Groups are those of Vijayakumar et al. 2018, "Diverse Beam Search", algorithm 1 with Hamming diversity: each is a search
+of its own, kept off the tokens that the groups before it chose in the same step.
 """
 
 import math

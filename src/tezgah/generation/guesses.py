@@ -3,7 +3,7 @@
 Leviathan et al. 2023, "Fast Inference from Transformers via Speculative Decoding", algorithm 1, and Chen et al. 2023,
 "Accelerating Large Language Model Decoding with Speculative Sampling": a guess that was drawn with the chance q is
 taken with probability min(1, p/q), p being the model's own, and at the first refusal an id is drawn from
-norm(max(p − q, 0)). What comes out is distributed as the model's own draws (theorem 1 there).
+norm(max(p − q, 0)). What comes out is distributed as the model's own draws (appendix A.1 of the first).
 """
 
 from collections.abc import Sequence
