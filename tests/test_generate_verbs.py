@@ -11,6 +11,7 @@ import torch
 from tezgah import Tokenizer, cli, load, new_model
 from tezgah.generation import rows_file
 from tezgah.generation.completions import complete, completions
+from tezgah.generation.generate import generate as tezgah_generate
 from tezgah.generation.generate import make_settings
 from tezgah.models.checkpoint import save_model
 
@@ -32,6 +33,22 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(made, folder, separator_id=tokenizer.separator_id)
     tokenizer.save(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def drafts(tmp_path_factory: pytest.TempPathFactory, model: Path) -> dict[str, Path]:
+    """A model near that one, with the same tokenizer, and one with another."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("near", "other")}
+    near, tokenizer = load(model)
+    assert tokenizer is not None
+    with torch.no_grad():
+        for parameter in near.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)), alpha=0.15)
+    other = Tokenizer.train(["abcb"], algorithm="characters")
+    for name, its in (("near", tokenizer), ("other", other)):
+        save_model(near, folders[name], separator_id=its.separator_id)
+        its.save(folders[name])
+    return folders
 
 
 @pytest.fixture
@@ -141,6 +158,43 @@ def test_a_streamed_completion_is_printed_as_it_is_without(model, capsys, flags)
     assert capsys.readouterr().out == whole
 
 
+@pytest.mark.parametrize("flags", [[], ["--stop", "é", "--stop", "x"], ["--until", "block"]])
+def test_a_text_with_a_draft_is_the_one_without_streamed_or_not(model, drafts, capsys, flags):
+    assert generate(model, "köy ", *flags) == 0
+    whole = capsys.readouterr().out
+    assert generate(model, "köy ", "--draft", drafts["near"], *flags) == 0
+    told = capsys.readouterr()
+    assert told.out == whole and "tokens that it guessed were taken" in told.err
+    assert generate(model, "köy ", "--draft", drafts["near"], "--stream", *flags) == 0
+    assert capsys.readouterr().out == whole
+
+
+def test_a_sample_with_a_draft_is_the_same_in_a_file_an_answer_and_a_stream(model, drafts, prompts, tmp_path, capsys):
+    flags = ["--draft", drafts["near"], "--temperature", 1, "--max-new-tokens", 12]
+    assert generate(model, "--prompts", prompts, "-o", tmp_path / "out.jsonl", "--rows", 2, *flags) == 0
+    rows = rows_of(tmp_path / "out.jsonl")
+    capsys.readouterr()
+    assert generate(model, *PROMPTS, *flags, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["draft"] == str(drafts["near"])
+    assert [each["completion"] for each in answer["candidates"]] == [row["completion"] for row in rows]
+    assert sum(row["accepted"] for row in rows) < sum(row["guessed"] for row in rows)
+    assert generate(model, PROMPTS[0], *flags, "--stream") == 0
+    assert capsys.readouterr().out == PROMPTS[0] + rows[0]["completion"] + "\n"
+    opened, near = load(model), load(drafts["near"])
+    assert opened[1] is not None
+    given: dict[str, Any] = {"temperature": 1.0, "max_new_tokens": 12}
+    assert tezgah_generate(opened[0], opened[1], PROMPTS[0], draft=near, **given) == [
+        PROMPTS[0] + rows[0]["completion"]
+    ]
+
+
+def test_a_draft_of_another_tokenizer_is_refused(model, drafts, capsys):
+    assert generate(model, "a", "--draft", drafts["other"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"tezgah: {drafts['other']}: its tokenizer is not the model's") and said.count("\n") == 1
+
+
 def test_an_answer_with_json_names_settings_candidates_and_echoed_prompts(model, capsys):
     assert generate(model, "ab", "c", "--json", "--logprobs", 1, "--echo", "--max-new-tokens", 2) == 0
     answer = json.loads(capsys.readouterr().out)
@@ -163,7 +217,13 @@ REFUSED: dict[str, str] = {
     "a --stop=": "a stop is empty",
     "a --num-beams 2 -n 3": "n is 3, and 2 beams have no more to give. Raise num_beams.",
     "a --num-beams 2 --temperature 1": "temperature is 1.0; beam search takes 0 only.",
+    "a --draft d --num-beams 2": "a draft goes with neither num_beams, lookup nor int8.",
+    "a --draft d --lookup 2": "a draft goes with neither num_beams, lookup nor int8.",
+    "a --draft d": "d: ",
     "a --max-seconds 0": "--max-seconds must be a number above 0",
+    "a --beam-groups 2 --diversity-penalty 1": "beam_groups and diversity_penalty are of beam search.",
+    "a --num-beams 3 --beam-groups 2 --diversity-penalty 1": "3 beams make no 2 groups of one size.",
+    "a --num-beams 4 --beam-groups 2": "beam_groups is 2 and diversity_penalty 0.0: groups differ by the penalty",
     "--prompts nowhere.txt": "nowhere.txt: cannot be read",
 }
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from tezgah.answers import Answer, Verb
+from tezgah.answers import Answer, Verb, percent
+from tezgah.console import say
 from tezgah.errors import InputError
 from tezgah.generation.settings import GenerationSettings
 from tezgah.opening import MODEL, opened
@@ -31,6 +32,9 @@ class GenerateFlags(GenerationSettings, frozen=True):
     prompts: Annotated[str, Meta(description='file of prompts: a line each, or JSON Lines with a "prompt"')] = ""
     o: Annotated[str, Meta(description="write the completions to this file, JSON Lines; goes on after a stop")] = ""
     stream: Annotated[bool, Meta(description="print one completion as it is made")] = False
+    draft: Annotated[
+        str, Meta(description="a smaller MODEL with the same tokenizer, which guesses ahead: faster, as good a text")
+    ] = ""
     dtype: Dtype = "float32"
     echo: Annotated[bool, Meta(description="with --logprobs and --json: those of the prompts' tokens too")] = False
     json: Annotated[bool, Meta(description="print one JSON object instead of text")] = False
@@ -54,6 +58,7 @@ def generate(operands: list[str], flags: GenerateFlags) -> Answer:
         both = "give PROMPT or --prompts FILE, not both."
         raise InputError(both if texts else "`generate` needs PROMPT. Or give --prompts FILE.")
     from tezgah.generation.completions import complete, sampling_of
+    from tezgah.generation.draft import check_goes_with_draft, checked_draft
     from tezgah.generation.prompts import given_prompts, read_prompts
 
     settings = _settings(flags)
@@ -67,19 +72,25 @@ def generate(operands: list[str], flags: GenerateFlags) -> Answer:
         raise InputError("--logprobs are told with --json, or in the file of -o. Give one of them, too.")
     if flags.echo and flags.o:
         raise InputError("--echo goes into --json's answer, not into the file of -o. Leave one of them out.")
+    if flags.draft:
+        check_goes_with_draft(settings)
     model, tokenizer = opened(path, dtype=flags.dtype)
+    draft = opened(flags.draft, dtype=flags.dtype) if flags.draft else None
+    drafting = None if draft is None else checked_draft(draft, tokenizer, settings, flags.draft)
     if flags.o:
-        return _written(path, model, tokenizer, prompts, flags, settings)
+        return _written(path, model, tokenizer, prompts, flags, settings, drafting)
     if flags.stream:
         from tezgah.generation.generate import stream
 
         text = prompts[0].text
-        pieces = stream(model, tokenizer, text, **msgspec.structs.asdict(settings))
+        pieces = stream(model, tokenizer, text, draft, **msgspec.structs.asdict(settings))
         return Answer("", {}, chain([text], pieces))
-    found = complete(model, tokenizer, [prompt.text for prompt in prompts], settings)
+    found = complete(model, tokenizer, [prompt.text for prompt in prompts], settings, drafting)
+    if draft:
+        _say_accepted(found)
     shown = f"\n{SEPARATOR}\n".join(prompts[each.prompt].text + each.text for each in found)
     candidates = [_candidate(prompts[each.prompt], each, tokenizer) for each in found]
-    value = {"model": path, **msgspec.structs.asdict(settings), "candidates": candidates}
+    value = {"model": path, **_draft_named(flags), **msgspec.structs.asdict(settings), "candidates": candidates}
     if flags.echo:
         value["prompts"] = _echoed(model, tokenizer, prompts, flags.logprobs or 0)
     return Answer(shown, value)
@@ -116,17 +127,31 @@ def _written(
     prompts: "Sequence[Prompt]",
     flags: GenerateFlags,
     settings: GenerationSettings,
+    draft: Any,
 ) -> Answer:
     """Completions in a file, and where it is."""
     from tezgah import api
     from tezgah.files import hash_file
     from tezgah.generation.rows_file import write_rows
 
-    weights = sorted(api.find_model(Path(path)).glob("*.safetensors"))
+    folders = [api.find_model(Path(each)) for each in (path, flags.draft) if each]
+    weights = [each for folder in folders for each in sorted(folder.glob("*.safetensors"))]
     made_from = [flags.dtype, *(hash_file(each) for each in weights)]
-    kept = write_rows(Path(flags.o), model, tokenizer, prompts, settings, made_from)
+    kept = write_rows(Path(flags.o), model, tokenizer, prompts, settings, made_from, draft)
     rows = len(prompts) * settings.n
-    return Answer(flags.o, {"model": path, "completions": flags.o, "rows": rows, "kept": kept})
+    value = {"model": path, **_draft_named(flags), "completions": flags.o, "rows": rows, "kept": kept}
+    return Answer(flags.o, value)
+
+
+def _draft_named(flags: GenerateFlags) -> dict[str, str]:
+    return {"draft": flags.draft} if flags.draft else {}
+
+
+def _say_accepted(found: "Sequence[Completion]") -> None:
+    """How many of the draft's guesses were right."""
+    guessed, accepted = (sum(counts) for counts in zip(*((each.guessed, each.accepted) for each in found), strict=True))
+    if guessed:
+        say(f"draft: {accepted:,} of {guessed:,} tokens that it guessed were taken, {percent(accepted / guessed)}")
 
 
 def _candidate(prompt: "Prompt", completion: "Completion", tokenizer: "Tokenizer") -> dict[str, Any]:

@@ -80,6 +80,78 @@ def test_beams_equal_those_of_transformers(pair):
     assert 5 < ended < 70
 
 
+class Lowered(transformers.LogitsProcessor):
+    """Takes the penalty from a token's score for every time that it was `chosen` in the same step."""
+
+    def __init__(self, prompt: int, chosen: list[list[int]], penalty: float) -> None:
+        self.prompt, self.chosen, self.penalty = prompt, chosen, penalty
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        chosen = torch.tensor(self.chosen[input_ids.shape[1] - self.prompt], dtype=torch.long)
+        return scores - self.penalty * torch.bincount(chosen, minlength=scores.shape[1])
+
+
+def their_groups(
+    model: Any, prompt: list[int], new: int, groups: int, size: int, penalty: float, monkeypatch: Any, **settings: Any
+) -> list[tuple[float, list[int]]]:
+    """Algorithm 1 of Vijayakumar et al. 2018, group after group: what one chooses hangs on those before it alone.
+
+    Each is a beam search of `transformers`, which has no groups of its own any more.
+    """
+    chosen: list[list[int]] = [[] for _ in range(new)]
+    going_on = type(model)._get_running_beams_for_next_iteration
+    found: list[tuple[float, list[int]]] = []
+    for _ in range(groups):
+        mine: list[list[int]] = []
+
+        def watched(*, topk_running_sequences: Any, mine: list[list[int]] = mine, **named: Any) -> Any:
+            likeliest = topk_running_sequences[0, :, len(prompt) + len(mine)].tolist()
+            mine.append([each for each in likeliest if each != 0][:size])  # the best that have not ended go on
+            return going_on(model, topk_running_sequences=topk_running_sequences, **named)
+
+        monkeypatch.setattr(model, "_get_running_beams_for_next_iteration", watched)
+        ended = model.generate(
+            torch.tensor([prompt]),
+            max_new_tokens=new,
+            do_sample=False,
+            eos_token_id=0,
+            pad_token_id=0,
+            num_beams=size,
+            num_return_sequences=size,
+            logits_processor=transformers.LogitsProcessorList([Lowered(len(prompt), chosen, penalty)]),
+            output_scores=True,
+            return_dict_in_generate=True,
+            **settings,
+        )
+        rows = [row[len(prompt) :].tolist() for row in ended.sequences]
+        rows = [row[: row.index(0)] if 0 in row else row for row in rows]
+        found += zip(ended.sequences_scores.tolist(), rows, strict=True)
+        chosen = [[*before, *now] for before, now in zip(chosen, [*mine, *[[]] * (new - len(mine))], strict=True)]
+    return sorted(found, key=lambda each: -each[0])
+
+
+@pytest.mark.parametrize(("groups", "size", "penalty"), [(2, 2, 0.7), (3, 2, 1.5), (2, 3, 0.4)])
+def test_groups_are_beam_searches_lowered_by_what_groups_before_chose(pair, groups, size, penalty, monkeypatch):
+    ours, theirs = pair
+    ends = set()
+    for place, prompt in enumerate(prompts(5)):
+        length_penalty, early = WAYS[(place * 5 + groups) % len(WAYS)]
+        beams = Beams(groups * size, groups * size, length_penalty, early, groups, penalty)
+        found = search(ours, prompt, 12, beams, Sampling(), separator_id=0)
+        stopping = {"false": False, "true": True, "never": "never"}[early]
+        told = {"length_penalty": length_penalty, "early_stopping": stopping}
+        expected = their_groups(theirs, prompt, 12, groups, size, penalty, monkeypatch, **told)
+        assert [each.ids for each in found] == [ids for _, ids in expected], (prompt, beams)
+        assert [each.score for each in found] == pytest.approx([score for score, _ in expected], rel=1e-5)
+        ends |= {len(each.ids) for each in found}
+    assert len(ends) > 2
+
+
+def test_a_large_penalty_keeps_groups_apart_at_every_token(pair):
+    found = search(pair[0], [3, 4], 6, Beams(5, 5, groups=5, diversity_penalty=1e4), Sampling())
+    assert all(len(set(ids)) == 5 for ids in zip(*(each.ids for each in found), strict=True))
+
+
 def test_scores_are_those_of_transformers(pair):
     ours, theirs = pair
     for prompt in prompts(4):
@@ -130,6 +202,13 @@ def test_what_beams_cannot_do_is_refused(pair):
         search(pair[0], [1], 4, Beams(2), Sampling(temperature=1.0))
     with pytest.raises(InputError, match="n is 3, and 2 beams"):
         Beams(2, 3)
+    with pytest.raises(InputError, match="5 beams make no 2 groups"):
+        Beams(5, groups=2, diversity_penalty=1.0)
+    for groups, penalty in ((2, 0.0), (1, 0.5)):
+        with pytest.raises(InputError, match="groups differ by the penalty alone"):
+            Beams(4, groups=groups, diversity_penalty=penalty)
+    with pytest.raises(InputError, match="diversity_penalty is -1"):
+        Beams(4, groups=2, diversity_penalty=-1.0)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tezgah import Tokenizer
+from tezgah import Tokenizer, new_model
 from tezgah.errors import InputError
 from tezgah.generation.completions import complete
 from tezgah.generation.generate import generate, make_settings, stream
@@ -58,6 +58,18 @@ def test_rows_with_a_form_do_not_depend_on_those_beside_them_and_are_streamed_th
     eight = generate(model, tokenizer, "x", n=8, **warm)
     assert generate(model, tokenizer, "x", n=3, rows=2, **warm) == eight[:3]
     assert "x" + "".join(stream(model, tokenizer, "x", **warm)) == eight[0]
+
+
+def test_a_draft_that_knows_of_no_form_keeps_to_it(tokenizer):
+    made, small = (new_model(tokenizer.vocab_size, seed, n_layers=1, width=32, n_heads=2) for seed in (1, 2))
+    given: dict[str, Any] = {"regex": r"[ab]+c[0-9]{3}", "max_new_tokens": 12}
+    with_draft = generate(made, tokenizer, "x", draft=(small, tokenizer), **given)
+    assert with_draft == generate(made, tokenizer, "x", **given)
+    settings = make_settings({**given, "temperature": 2.0, "n": 8, "max_new_tokens": 40})
+    found = complete(made, tokenizer, ["x"], settings, small)
+    ended = [each.text for each in found if each.reason == "end"]
+    assert ended and all(re.fullmatch(given["regex"], text) for text in ended)
+    assert sum(each.guessed for each in found) > 0
 
 
 @pytest.mark.parametrize(

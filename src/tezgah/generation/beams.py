@@ -2,8 +2,12 @@
 
 As `transformers` does it, so that the same tokens come out: twice as many candidates as beams are taken, so that
 enough go on when some end; sums are float32, as there; and `early_stopping` has its three meanings.
+
+Groups are those of Vijayakumar et al. 2018, "Diverse Beam Search", algorithm 1 with Hamming diversity: each is a search
+of its own, kept off the tokens that the groups before it chose in the same step.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -32,12 +36,17 @@ class Beams:
     A completion's score is the sum of its log-probabilities divided by its length to the power `length_penalty`.
     The search ends when `count` have ended ("true"); when the best that goes on, at its present length, is no better
     than the worst that ended ("false"); or when it could not become so at any length ("never").
+
+    Of several `groups` each has its share of the count and ends by itself; the best come from all. A step's scores
+    are lowered by `diversity_penalty` for every time that a group before chose the token in it.
     """
 
     count: int
     best: int = 1
     length_penalty: float = 1.0
     early_stopping: Literal["false", "true", "never"] = "false"
+    groups: int = 1
+    diversity_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         if self.best > self.count:
@@ -46,6 +55,23 @@ class Beams:
             raise InputError(
                 f"length_penalty is {self.length_penalty}; give a number from −{STRONGEST} to {STRONGEST}."
             )
+        if self.count % self.groups:
+            raise InputError(
+                f"{self.count} beams make no {self.groups} groups of one size. Give a num_beams that beam_groups "
+                "divides."
+            )
+        if not 0 <= self.diversity_penalty < math.inf:
+            raise InputError(f"diversity_penalty is {self.diversity_penalty}; give 0 or a positive number.")
+        if (self.groups > 1) != (self.diversity_penalty > 0):
+            raise InputError(
+                f"beam_groups is {self.groups} and diversity_penalty {self.diversity_penalty}: groups differ by the "
+                "penalty alone. Give 2 or more of the one and above 0 of the other, or leave both out."
+            )
+
+    @property
+    def group_size(self) -> int:
+        """How many completions a group follows."""
+        return self.count // self.groups
 
 
 class Hypothesis(NamedTuple):
@@ -81,36 +107,79 @@ def search(
     if sampling.temperature != 0:
         raise InputError(f"temperature is {sampling.temperature}; beam search takes 0 only. Or give num_beams = 1.")
     (wanted,) = checked(model, [Wanted(tuple(prompt), max_new_tokens)])
+    going = [_Group.begun(beams.group_size) for _ in range(beams.groups)]
+    groups = list(going)
     with evaluating(model):
         batch = CachedRows(model, beams.count, len(wanted.prompt) + max_new_tokens - 1)
         logits = batch.fill([wanted.prompt] * beams.count)[:, :vocab_size]  # (count, vocab_size)
-        running = [_Candidate(0, [], 0.0 if beam == 0 else NEVER) for beam in range(beams.count)]
-        over: list[Hypothesis] = []
         for length in range(1, max_new_tokens + 1):
-            found = []
-            for beam, new_id, score in _likeliest(logits, running, wanted.prompt, sampling):
-                ids = [*running[beam].ids, new_id]
-                is_ended = new_id == separator_id
-                is_over = is_ended or length == max_new_tokens or (is_finished is not None and is_finished(ids))
-                found.append(_Candidate(beam, ids, score, is_over, is_ended))
-            over = _best_over(over, found[: beams.count], length, beams)
-            # Where too few go on, some that are over do so too, as what can no longer win.
-            lowered = [each._replace(score=each.score + NEVER) if each.is_over else each for each in found]
-            running = sorted(lowered, key=lambda each: -each.score)[: beams.count]
-            is_settled = _is_settled(over, running[0].score, length, max_new_tokens, beams)
-            if is_settled or all(each.is_over for each in found):
+            chosen: list[int] = []  # by the groups before, in this step
+            for group, scores in zip(going, torch.split(logits, beams.group_size), strict=True):
+                found = []
+                for beam, new_id, score in _likeliest(scores, group.running, wanted.prompt, sampling, chosen, beams):
+                    ids = [*group.running[beam].ids, new_id]
+                    is_ended = new_id == separator_id
+                    is_over = is_ended or (is_finished is not None and is_finished(ids))
+                    found.append(_Candidate(beam, ids, score, is_over, is_ended))
+                group.take(found, length, max_new_tokens, beams)
+                chosen += [each.ids[-1] for each in group.running]
+            rows = [
+                place * beams.group_size + each.beam
+                for place, group in enumerate(going)
+                if not group.is_settled
+                for each in group.running
+            ]
+            going = [group for group in going if not group.is_settled]
+            if not going:
                 break
-            batch.keep([each.beam for each in running])
-            logits = batch.step([each.ids[-1] for each in running])[:, :vocab_size]
+            batch.keep(rows)
+            logits = batch.step([each.ids[-1] for group in going for each in group.running])[:, :vocab_size]
+    over = sorted((each for group in groups for each in group.over), key=lambda each: -each.score)
     return [each._replace(ids=each.ids[: len(each.ids) - each.is_ended]) for each in over[: beams.best]]
 
 
+@dataclass
+class _Group:
+    """A search of its own: what it follows, the best that are over, and whether it has ended."""
+
+    running: list[_Candidate]
+    over: list[Hypothesis]
+    is_settled: bool = False
+
+    @classmethod
+    def begun(cls, size: int) -> "_Group":
+        """One whose beams are the same, of which the first alone counts."""
+        return cls([_Candidate(0, [], 0.0 if beam == 0 else NEVER) for beam in range(size)], [])
+
+    def take(self, found: Sequence[_Candidate], length: int, longest: int, beams: Beams) -> None:
+        """Go on with the best of the candidates that were `found`, the best first."""
+        is_last = length == longest
+        over = [each for each in found[: beams.group_size] if each.is_over or is_last]
+        self.over = _best_over(self.over, over, length, beams)
+        # Where too few go on, some that are over do so too, as what can no longer win.
+        lowered = [each._replace(score=each.score + NEVER) if each.is_over else each for each in found]
+        self.running = sorted(lowered, key=lambda each: -each.score)[: beams.group_size]
+        is_settled = _is_settled(self.over, self.running[0].score, length, longest, beams)
+        self.is_settled = is_last or is_settled or all(each.is_over for each in found)
+
+
 def _likeliest(
-    logits: Tensor, running: Sequence[_Candidate], prompt: Sequence[int], sampling: Sampling
+    logits: Tensor,
+    running: Sequence[_Candidate],
+    prompt: Sequence[int],
+    sampling: Sampling,
+    chosen: Sequence[int],
+    beams: Beams,
 ) -> list[tuple[int, int, float]]:
-    """The likeliest continuations, twice as many as beams, the best first: beam, new id, score."""
+    """The likeliest continuations, twice as many as beams, the best first: beam, new id, score.
+
+    Groups before have `chosen` ids in this step.
+    """
     check_scores(logits)
     rates = logits.float().log_softmax(-1)  # (beams, vocab_size)
+    if chosen:
+        ids = torch.tensor(chosen, device=rates.device)
+        rates = rates - beams.diversity_penalty * torch.bincount(ids, minlength=rates.shape[1])
     if sampling.has_penalties:
         rates = penalize(rates, sampling, [Said(prompt, each.ids) for each in running])
     sums = rates + torch.tensor([each.score for each in running], device=rates.device)[:, None]
@@ -121,16 +190,14 @@ def _likeliest(
 
 
 def _best_over(over: Sequence[Hypothesis], found: Sequence[_Candidate], length: int, beams: Beams) -> list[Hypothesis]:
-    """The best completions that are over, with those of the best candidates that are now."""
-    new = [
-        Hypothesis(each.ids, _per_length(each.score, length, beams), each.is_ended) for each in found if each.is_over
-    ]
-    return sorted([*over, *new], key=lambda each: -each.score)[: beams.count]
+    """The best completions that are over, with the candidates that are now."""
+    new = [Hypothesis(each.ids, _per_length(each.score, length, beams), each.is_ended) for each in found]
+    return sorted([*over, *new], key=lambda each: -each.score)[: beams.group_size]
 
 
 def _is_settled(over: Sequence[Hypothesis], best: float, length: int, longest: int, beams: Beams) -> bool:
     """Whether the search ends, `best` being the highest sum of those that go on."""
-    if len(over) < beams.count:
+    if len(over) < beams.group_size:
         return False
     if beams.early_stopping == "true":
         return True

@@ -23,7 +23,8 @@ class Completion(NamedTuple):
     """What a model added to prompt number `prompt`; `candidate` counts from 0.
 
     `text` is cut before the stop, `ids` are all that were chosen, the stop's too, end-of-text not. `score` is that of
-    beam search.
+    beam search. Where a draft or the text itself guessed ahead, `guessed` of the ids were guessed and judged, and
+    `accepted` of those were taken.
     """
 
     prompt: int
@@ -33,6 +34,8 @@ class Completion(NamedTuple):
     reason: Reason
     logprobs: list[Logprobs]
     score: float | None = None
+    guessed: int = 0
+    accepted: int = 0
 
 
 class ReadPrompt(NamedTuple):
@@ -43,16 +46,27 @@ class ReadPrompt(NamedTuple):
 
 
 def complete(
-    model: "CausalLM", tokenizer: "Tokenizer", prompts: Sequence[str], settings: GenerationSettings
+    model: "CausalLM",
+    tokenizer: "Tokenizer",
+    prompts: Sequence[str],
+    settings: GenerationSettings,
+    draft: "CausalLM | None" = None,
 ) -> list[Completion]:
-    """All candidates of all prompts, in order. Raises InputError for what `settings` or a prompt has wrong."""
+    """All candidates of all prompts, in order; a `draft` guesses ahead (draft.py).
+
+    Raises InputError for what `settings` or a prompt has wrong.
+    """
     read = [read_prompt(model, tokenizer, prompt, settings) for prompt in prompts]
-    found = completions(model, tokenizer, read, settings)
+    found = completions(model, tokenizer, read, settings, draft)
     return sorted(found, key=lambda each: (each.prompt, each.candidate))
 
 
 def completions(
-    model: "CausalLM", tokenizer: "Tokenizer", prompts: Sequence[ReadPrompt], settings: GenerationSettings
+    model: "CausalLM",
+    tokenizer: "Tokenizer",
+    prompts: Sequence[ReadPrompt],
+    settings: GenerationSettings,
+    draft: "CausalLM | None" = None,
 ) -> Iterator[Completion]:
     """The same as they are finished, of prompts that were read."""
     new_guide = guides(tokenizer, settings)
@@ -63,11 +77,12 @@ def completions(
     wanted, decoding = wanted_of(prompts, tokenizer, settings)
     endings = [TextEnding(tokenizer.text_stream(), settings.stop, settings.until == "block") for _ in wanted]
     with evaluating(model):
-        for row in decode(model, wanted, decoding, endings.__getitem__, new_guide):
+        for row in decode(model, wanted, decoding, endings.__getitem__, new_guide, draft):
             if row.reason:
                 prompt, candidate = divmod(row.place, settings.n)
                 text = endings[row.place].close()
-                yield Completion(prompt, candidate, text, row.new_ids, row.reason, row.logprobs)
+                told = (text, row.new_ids, row.reason, row.logprobs)
+                yield Completion(prompt, candidate, *told, guessed=row.guessed, accepted=row.accepted)
 
 
 def read_prompt(model: "CausalLM", tokenizer: "Tokenizer", prompt: str, settings: GenerationSettings) -> ReadPrompt:
@@ -97,6 +112,8 @@ def wanted_of(
     prompts: Sequence[ReadPrompt], tokenizer: "Tokenizer", settings: GenerationSettings
 ) -> tuple[list[Wanted], Decoding]:
     """What is to be decoded, every candidate of every prompt, and how."""
+    if settings.beam_groups > 1 or settings.diversity_penalty:
+        raise InputError("beam_groups and diversity_penalty are of beam search. Give num_beams, or leave them out.")
     decoding = Decoding(
         sampling=sampling_of(settings),
         separator_id=tokenizer.separator_id,
@@ -131,7 +148,14 @@ def _best(
         return text, next((reason for each in new_ids if (reason := text.add(each))), None)
 
     watched = bool(settings.stop or settings.until)
-    beams = Beams(settings.num_beams, settings.n, settings.length_penalty, settings.early_stopping)
+    beams = Beams(
+        settings.num_beams,
+        settings.n,
+        settings.length_penalty,
+        settings.early_stopping,
+        settings.beam_groups,
+        settings.diversity_penalty,
+    )
     found = search(
         model,
         prompt.ids,

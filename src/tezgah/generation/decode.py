@@ -13,7 +13,9 @@ from torch import Tensor
 from tezgah import console
 from tezgah.errors import InputError
 from tezgah.generation.cached_rows import CachedRows
-from tezgah.generation.lookup import guess
+from tezgah.generation.draft import Draft
+from tezgah.generation.guesses import Guess, Guesser
+from tezgah.generation.lookup import Lookup
 from tezgah.generation.sampling import GREEDY, Said, Sampling, sample
 from tezgah.generation.scores import Logprobs, logprobs_of
 from tezgah.nn.modes import evaluating
@@ -83,7 +85,11 @@ class Guide(Protocol):
 
 @dataclass
 class Row:
-    """A completion as it is made: `place` among those wanted, and `reason` once it has ended."""
+    """A completion as it is made: `place` among those wanted, and `reason` once it has ended.
+
+    `guesses` are of its next ids, None of one that is chosen without a guess. Of its ids so far, `guessed` were
+    guessed, and `accepted` of them rightly.
+    """
 
     place: int
     wanted: Wanted
@@ -93,6 +99,9 @@ class Row:
     new_ids: list[int] = field(default_factory=list)
     logprobs: list[Logprobs] = field(default_factory=list)
     reason: Reason | None = None
+    guesses: list[Guess | None] = field(default_factory=list)
+    guessed: int = 0
+    accepted: int = 0
 
 
 def decode(
@@ -101,42 +110,55 @@ def decode(
     decoding: Decoding,
     new_ending: Callable[[int], Ending] | None = None,
     new_guide: Callable[[int], Guide] | None = None,
+    draft: "CausalLM | None" = None,
 ) -> Iterator[Row]:
     """Every row after each of its tokens, until each has a `reason`.
 
     `new_ending(place)` makes what watches a row's ids, `new_guide(place)` what says which ids it may go on with.
+    A `draft` guesses ids ahead (draft.py): greedy rows are the same with it, and sampled ones as likely.
 
-    What a row comes to depends on its prompt, its random stream and `decoding` only, not on the rows beside it.
-    Rows that have ended give their place to those that wait, and a prompt is read once for rows that share it.
+    What a row comes to depends on its prompt, its random stream, `decoding` and `draft` only, not on the rows beside
+    it. Rows that have ended give their place to those that wait, and a prompt is read once for rows that share it.
     The caller holds `evaluating(model)` while this computes. Raises InputError for ids that the model lacks.
     """
     wanted = checked(model, wanted)
+    if not wanted:
+        return
     waiting = deque(
         Row(place, each, new_ending and new_ending(place), new_guide and new_guide(place))
         for place, each in enumerate(wanted)
     )
     active = [_begun(waiting) for _ in range(min(decoding.most_rows, len(wanted)))]
     # Room for all that will be fed: the last new token is not.
-    room = max((len(each.prompt) + each.max_new_tokens for each in wanted), default=1) - 1
+    room = max(len(each.prompt) + each.max_new_tokens for each in wanted) - 1
     batch = CachedRows(model, len(active), room, decoding.int8)
-    guesses: list[list[int]] = [[] for _ in active]
-    logits = batch.fill([row.wanted.prompt for row in active])[:, None] if active else None
+    prompts = [row.wanted.prompt for row in active]
+    guesser: Guesser = Lookup(prompts, decoding.lookup)
+    if draft is not None:
+        guesser = Draft(draft, prompts, room, decoding.sampling, decoding.vocab_size or model.config.vocab_size)
+    read: list[list[int]] = [[] for _ in active]  # what each row was given beside its last id
+    logits: Tensor | None = batch.fill(prompts)[:, None]
     while logits is not None:  # (active, time, vocab)
         before = [len(row.new_ids) for row in active]
-        yield from _chosen(active, logits, guesses, decoding)
+        yield from _chosen(active, logits, read, decoding)
         if logits.shape[1] > 1:
             right = [max(0, len(row.new_ids) - count - 1) for row, count in zip(active, before, strict=True)]
             batch.cut([logits.shape[1] - 1 - count for count in right])
         ended = [index for index, row in enumerate(active) if row.reason]
+        for index in ended:
+            active[index].guesses = []  # the chances of each are as many as the vocabulary, and who asked keeps rows
         for index in ended[: len(waiting)]:
             active[index] = _begun(waiting)
             batch.replace(index, active[index].wanted.prompt[:-1])
+            guesser.replace(index, active[index].wanted.prompt)
         going = _closed(len(active), [index for index in ended if active[index].reason])
         if len(going) < len(active):
             active = [active[index] for index in going]
             batch.keep(going)
-        guesses = [_guess(row, min(decoding.lookup, batch.space - 1)) for row in active]
-        logits = _read(active, guesses, batch) if active else None
+            guesser.keep(going)
+        _guess(active, guesser)
+        read = [_due(row, batch.space - 1) for row in active]
+        logits = _read(active, read, batch) if active else None
 
 
 def generate_ids(
@@ -181,13 +203,21 @@ def _begun(waiting: "deque[Row]") -> Row:
     return row
 
 
-def _guess(row: Row, most: int) -> list[int]:
-    """What may follow a row's text, no more of it than there may be before the last id."""
-    most = min(most, row.wanted.max_new_tokens - len(row.new_ids) - 1)
-    return guess([*row.wanted.prompt, *row.new_ids], most) if most > 0 else []
+def _guess(active: Sequence[Row], guesser: Guesser) -> None:
+    """Guess on in rows whose guesses are used up."""
+    most = [0 if row.guesses else row.wanted.max_new_tokens - len(row.new_ids) for row in active]
+    said, streams = [Said(row.wanted.prompt, row.new_ids) for row in active], [row.wanted.row for row in active]
+    for row, guesses in zip(active, guesser.guess(said, streams, most), strict=True):
+        row.guesses.extend(guesses)
 
 
-def _read(active: Sequence[Row], guesses: Sequence[list[int]], batch: CachedRows) -> Tensor:
+def _due(row: Row, space: int) -> list[int]:
+    """The guesses that a row is given now: no more than there is space for, and none of a completion's last id."""
+    most = max(0, min(space, row.wanted.max_new_tokens - len(row.new_ids) - 1))
+    return [each.id for each in row.guesses[:most] if each is not None]
+
+
+def _read(active: Sequence[Row], guesses: Sequence[Sequence[int]], batch: CachedRows) -> Tensor:
     """Give every row its last id and what is guessed after it; logits after each, (active, time, vocab)."""
     last = [row.new_ids[-1] if row.new_ids else row.wanted.prompt[-1] for row in active]
     longest = max(map(len, guesses))
@@ -197,8 +227,8 @@ def _read(active: Sequence[Row], guesses: Sequence[list[int]], batch: CachedRows
     return batch.extend([[each, *guessed] for each, guessed in zip(last, padded, strict=True)])
 
 
-def _chosen(active: Sequence[Row], logits: Tensor, guesses: Sequence[list[int]], decoding: Decoding) -> Iterator[Row]:
-    """Every row after each id that is chosen for it: as long as its guesses are what is chosen, and one more."""
+def _chosen(active: Sequence[Row], logits: Tensor, read: Sequence[Sequence[int]], decoding: Decoding) -> Iterator[Row]:
+    """Every row after each id that is chosen for it: as long as what it read is what is chosen, and one more."""
     going = list(range(len(active)))
     for place in range(logits.shape[1]):
         rows = [active[index] for index in going]
@@ -207,7 +237,7 @@ def _chosen(active: Sequence[Row], logits: Tensor, guesses: Sequence[list[int]],
         going = [
             index
             for index in going
-            if not active[index].reason and guesses[index][place : place + 1] == active[index].new_ids[-1:]
+            if not active[index].reason and read[index][place : place + 1] == active[index].new_ids[-1:]
         ]
         if not going:
             return
@@ -221,11 +251,16 @@ def _choose(active: Sequence[Row], logits: Tensor, decoding: Decoding) -> None:
         scores = scores.masked_fill(~allowed.to(scores.device), -math.inf)
     names, positions = [row.wanted.row for row in active], [len(row.new_ids) for row in active]
     said = [Said(row.wanted.prompt, row.new_ids) for row in active]
-    ids = sample(scores, decoding.sampling, names, positions, said).tolist()
+    guesses = [row.guesses.pop(0) if row.guesses else None for row in active]
+    ids = sample(scores, decoding.sampling, names, positions, said, guesses).tolist()
     top = decoding.top_logprobs
     found = None if top is None else logprobs_of(logits, ids, scores.shape[1], top)
     now = monotonic()
-    for index, (row, new_id) in enumerate(zip(active, ids, strict=True)):
+    for index, (row, new_id, guess) in enumerate(zip(active, ids, guesses, strict=True)):
+        if guess is not None:
+            row.guessed += 1
+            row.accepted += guess.id == new_id
+            row.guesses = row.guesses if guess.id == new_id else []
         if new_id == decoding.separator_id:
             row.reason = "end"
             continue

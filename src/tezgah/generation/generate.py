@@ -9,6 +9,7 @@ import msgspec
 from tezgah.errors import InputError
 from tezgah.generation.completions import complete, read_prompt, wanted_of
 from tezgah.generation.decode import Row, decode
+from tezgah.generation.draft import checked_draft
 from tezgah.generation.endings import TextEnding
 from tezgah.generation.guides import guides
 from tezgah.generation.kinds import check_causal
@@ -32,27 +33,36 @@ def generate(
     seed: int = 1,
     max_length: int | None = None,
     until: Literal["block"] | None = None,
+    draft: "tuple[CausalLM, Tokenizer | None] | None" = None,
     **settings: Any,
 ) -> list[str]:
     """`n` texts, each the prompt and its completion; candidate i depends on (seed, i), never on n.
 
     A completion ends at end-of-text, after `max_new_tokens`, or, with `until="block"`, before the
     first later line that starts something new (stops.py). `max_length` counts the prompt's tokens
-    too and takes the place of `max_new_tokens`. An empty prompt is the beginning of a document. `settings` are the
-    other fields of `GenerationSettings`: `stop=["\\n\\n"]`, `min_p=0.05`, `num_beams=4` … Raises InputError for
-    settings that are not known or make no sense, and for a model that does not go on from a text.
+    too and takes the place of `max_new_tokens`. An empty prompt is the beginning of a document. `draft`, a smaller
+    model and its tokenizer as `tezgah.load` gives them, guesses ahead (draft.py). `settings` are the other fields of
+    `GenerationSettings`: `stop=["\\n\\n"]`, `min_p=0.05`, `num_beams=4` … Raises InputError for settings that are
+    not known or make no sense, for a model that does not go on from a text, and for a draft of another tokenizer.
     """
     check_causal(model, "tezgah.generate")
     named = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "n": n, "seed": seed, "until": until}
     chosen = make_settings({**named, "max_new_tokens": max_new_tokens, "max_length": max_length, **settings})
-    return [prompt + each.text for each in complete(model, tokenizer, [prompt], chosen)]
+    drafting = None if draft is None else checked_draft(draft, tokenizer, chosen)
+    return [prompt + each.text for each in complete(model, tokenizer, [prompt], chosen, drafting)]
 
 
-def stream(model: "CausalLM", tokenizer: "Tokenizer", prompt: str, **settings: Any) -> Iterator[str]:
+def stream(
+    model: "CausalLM",
+    tokenizer: "Tokenizer",
+    prompt: str,
+    draft: "tuple[CausalLM, Tokenizer | None] | None" = None,
+    **settings: Any,
+) -> Iterator[str]:
     """The completion of a prompt in pieces, as they are made; put together they are what `generate` adds to it.
 
-    `settings` are those of `generate`. What might belong to a stop, and half a character, waits for what follows.
-    Raises InputError as `generate` does, and for more than one candidate.
+    `draft` and `settings` are those of `generate`. What might belong to a stop, and half a character, waits for what
+    follows. Raises InputError as `generate` does, and for more than one candidate.
     """
     check_causal(model, "tezgah.stream")
     chosen = make_settings(settings)
@@ -61,7 +71,9 @@ def stream(model: "CausalLM", tokenizer: "Tokenizer", prompt: str, **settings: A
     read = read_prompt(model, tokenizer, prompt, chosen)
     wanted, decoding = wanted_of([read], tokenizer, chosen)
     ending = TextEnding(tokenizer.text_stream(), chosen.stop, chosen.until == "block")
-    return _pieces(model, decode(model, wanted, decoding, lambda place: ending, guides(tokenizer, chosen)), ending)
+    drafting = None if draft is None else checked_draft(draft, tokenizer, chosen)
+    rows = decode(model, wanted, decoding, lambda place: ending, guides(tokenizer, chosen), drafting)
+    return _pieces(model, rows, ending)
 
 
 def make_settings(values: dict[str, Any]) -> GenerationSettings:

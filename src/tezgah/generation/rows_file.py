@@ -37,11 +37,12 @@ def write_rows(
     prompts: Sequence[Prompt],
     settings: GenerationSettings,
     made_from: Sequence[str],
+    draft: "CausalLM | None" = None,
 ) -> int:
     """Complete all prompts into `path`, and say how many rows were there from an earlier, stopped call.
 
-    `made_from` names the model, as hashes of its files. Raises InputError where `path` is there already, where its
-    `.part` was made from something else, and for a prompt that cannot be read, by its place.
+    `made_from` names the model and the draft, as hashes of their files. Raises InputError where `path` is there
+    already, where its `.part` was made from something else, and for a prompt that cannot be read, by its place.
     """
     if path.exists():
         raise InputError(f"{path}: is there already. Name another file, or remove it.")
@@ -54,7 +55,7 @@ def write_rows(
             for start in range(done // settings.n, len(prompts), size):
                 block = prompts[start : start + size]
                 found = []
-                for each in completions(model, tokenizer, read[start : start + size], settings):
+                for each in completions(model, tokenizer, read[start : start + size], settings, draft):
                     found.append(each)
                     bar.advance(1)
                 found.sort(key=lambda each: (each.prompt, each.candidate))
@@ -83,6 +84,8 @@ def row_of(prompt: Prompt, place: int, completion: Completion, tokenizer: "Token
     }
     if completion.score is not None:
         row["score"] = completion.score
+    if completion.guessed:
+        row |= {"guessed": completion.guessed, "accepted": completion.accepted}
     if completion.logprobs:
         row["logprobs"] = logprob_rows(completion.ids, completion.logprobs, tokenizer)
     return row

@@ -10,13 +10,14 @@ the next, so row 3 of eight candidates is the row 3 of three.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from tezgah.errors import InputError
 from tezgah.generation.filters import keep_likely, keep_min_p, keep_typical
+from tezgah.generation.guesses import Guess, judged
 from tezgah.generation.penalties import penalized
 from tezgah.seeds import named_seed
 
@@ -83,30 +84,54 @@ def sample(
     rows: Sequence[int],
     position: int | Sequence[int],
     said: Sequence[Said] | None = None,
+    guesses: Sequence[Guess | None] | None = None,
 ) -> Tensor:
     """One id for each row of `logits`, (rows, vocab_size); int64, (rows,), on the same device.
 
     `rows` names the random stream of each row, `position` the draw in it, one for all or one for each. Penalties need
-    what each row has `said`.
+    what each row has `said`. A row with a guess takes it or another id, with the same chances as without (guesses.py).
     """
-    check_scores(logits)
-    scores = logits if said is None or not sampling.has_penalties else penalize(logits, sampling, said)
     if sampling.temperature == 0:
-        return scores.argmax(-1)
-    scores = scores.cpu() if scores.device.type == "mps" else scores  # mps has no float64
-    scores = filtered(scores.double() / sampling.temperature, sampling)
+        return likeliest(logits, sampling, said)
     positions = [position] * len(rows) if isinstance(position, int) else position
-    draws = torch.tensor(
-        [uniform(sampling.seed, row, place) for row, place in zip(rows, positions, strict=True)], dtype=torch.float64
-    )
+    names = list(zip(rows, positions, strict=True))
+    chances = chances_of(logits, sampling, said)
+    if guesses is not None:
+        chances = judged(chances, guesses, [uniform(sampling.seed, *name, "judged") for name in names])
+    return drawn(chances, [uniform(sampling.seed, *name) for name in names]).to(logits.device)
+
+
+def likeliest(logits: Tensor, sampling: Sampling, said: Sequence[Said] | None = None) -> Tensor:
+    """The greedy choice in each row of `logits`, (rows, vocab_size); (rows,)."""
+    return _penalized(logits, sampling, said).argmax(-1)
+
+
+def chances_of(logits: Tensor, sampling: Sampling, said: Sequence[Said] | None = None) -> Tensor:
+    """What an id is drawn from at a temperature above 0: float64, (rows, vocab_size), each row's sum is 1."""
+    scores = _penalized(logits, sampling, said)
+    scores = scores.cpu() if scores.device.type == "mps" else scores  # mps has no float64
+    chances = filtered(scores.double() / sampling.temperature, sampling).softmax(-1)
+    if not chances[:, -1].isfinite().all():  # then no sum of the row is
+        raise InputError(f"temperature {sampling.temperature} makes scores of the model infinite. Give a higher one.")
+    return chances
+
+
+def drawn(chances: Tensor, draws: Sequence[float]) -> Tensor:
+    """The id that each draw in [0, 1) takes of `chances`, (rows, vocab_size); int64, (rows,).
+
+    >>> drawn(torch.tensor([[0.25, 0.0, 0.75]] * 2), [0.0, 0.25]).tolist()
+    [0, 2]
+    """
     # The inverse of the distribution function, in the order of ids: a rounding difference in the
     # logits moves the bounds by as little, where sorted tokens could change places.
-    bounds = scores.softmax(-1).cumsum(-1)  # (rows, vocab_size)
-    if not bounds[:, -1].isfinite().all():
-        raise InputError(f"temperature {sampling.temperature} makes scores of the model infinite. Give a higher one.")
-    draws = draws.to(bounds.device)[:, None] * bounds[:, -1:]  # (rows, 1), below the last bound
-    ids = torch.searchsorted(bounds, draws, right=True)  # (rows, 1), the first bound above the draw
-    return ids.squeeze(-1).to(logits.device)
+    bounds = chances.cumsum(-1)  # (rows, vocab_size)
+    places = torch.tensor(draws, dtype=bounds.dtype, device=bounds.device)[:, None] * bounds[:, -1:]
+    return torch.searchsorted(bounds, places, right=True).squeeze(-1)  # the first bound above the draw
+
+
+def _penalized(logits: Tensor, sampling: Sampling, said: Sequence[Said] | None) -> Tensor:
+    check_scores(logits)
+    return logits if said is None or not sampling.has_penalties else penalize(logits, sampling, said)
 
 
 def penalize(scores: Tensor, sampling: Sampling, said: Sequence[Said]) -> Tensor:
@@ -140,12 +165,12 @@ def check_scores(logits: Tensor) -> None:
         raise InputError("the model's scores are not numbers (NaN): its weights are damaged, or its training diverged.")
 
 
-def uniform(seed: int, row: int, position: int) -> float:
-    """The draw at `position` of the random stream named (seed, row), in [0, 1).
+def uniform(seed: int, row: int, position: int, purpose: Literal["sampled", "guessed", "judged"] = "sampled") -> float:
+    """The draw at `position` of the random stream named (seed, purpose, row), in [0, 1).
 
     52 of the name's 63 bits: the largest draw times a float64 then stays below that float64.
 
     >>> uniform(seed=1, row=0, position=0)
     0.5990746223778265
     """
-    return (named_seed(seed, f"sampled row {row}", position) >> 11) * 2.0**-52
+    return (named_seed(seed, f"{purpose} row {row}", position) >> 11) * 2.0**-52

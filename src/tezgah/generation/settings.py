@@ -57,6 +57,11 @@ class GenerationSettings(Settings, frozen=True):
             "none is possible (never)"
         ),
     ] = "false"
+    beam_groups: Annotated[PositiveInt, Meta(description="search in so many groups of beams, which differ")] = 1
+    diversity_penalty: Annotated[
+        NaturalFloat,
+        Meta(description="of groups: taken from a token's score each time that a group before chose it in this step"),
+    ] = 0.0
     overlong: Annotated[
         Literal["refuse", "truncate"],
         Meta(description="a prompt longer than the context is refused, or its last tokens are read"),
