@@ -83,11 +83,12 @@ def sample(
     rows: Sequence[int],
     position: int | Sequence[int],
     said: Sequence[Said] | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> Tensor:
     """One id for each row of `logits`, (rows, vocab_size); int64, (rows,), on the same device.
 
     `rows` names the random stream of each row, `position` the draw in it, one for all or one for each. Penalties need
-    what each row has `said`.
+    what each row has `said`. `seeds` are those of the rows where they are not all the sampling's own.
     """
     check_scores(logits)
     scores = logits if said is None or not sampling.has_penalties else penalize(logits, sampling, said)
@@ -96,8 +97,10 @@ def sample(
     scores = scores.cpu() if scores.device.type == "mps" else scores  # mps has no float64
     scores = filtered(scores.double() / sampling.temperature, sampling)
     positions = [position] * len(rows) if isinstance(position, int) else position
+    seeds = [sampling.seed] * len(rows) if seeds is None else seeds
     draws = torch.tensor(
-        [uniform(sampling.seed, row, place) for row, place in zip(rows, positions, strict=True)], dtype=torch.float64
+        [uniform(seed, row, place) for seed, row, place in zip(seeds, rows, positions, strict=True)],
+        dtype=torch.float64,
     )
     # The inverse of the distribution function, in the order of ids: a rounding difference in the
     # logits moves the bounds by as little, where sorted tokens could change places.
