@@ -5,12 +5,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import tezgah
 from tests.pages import Page
 from tezgah.cli import main
 from tezgah.compare_page import compare_page, compare_tasks
+from tezgah.errors import InputError
 from tezgah.evaluation.intervals import mean_interval
 from tezgah.evaluation.side_by_side import FamilyTexts, PromptTexts, SideBySide
 from tezgah.evaluation.task_results import Result, summarize
@@ -62,6 +64,34 @@ def test_completions_stand_side_by_side_with_the_same_seeds(
     assert "\n\nWhen they came back" in page.text  # in a <pre>, whose first newline a browser drops
     own, other = answer["texts"]["bits_per_byte"][0]
     assert own["value"] != other["value"]
+
+
+def test_python_compares_as_the_verb_does(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prompts = folder / "prompts.txt"
+    assert compared(folder, tmp_path / "a.html", "--prompts", str(prompts), "-n", "2", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    page = tmp_path / "b.html"
+    found = tezgah.compare(folder / "first", folder / "second", page, prompts=prompts, n=2, max_new_tokens=8)
+    assert page.read_text(encoding="utf-8") == (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert found.texts is not None and found.tasks is None and found.page == page
+    assert json.loads(msgspec.json.encode(found.texts)) == answer["texts"]
+    assert (found.models, found.drawn["n"]) == (answer["models"], 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"promts": "a.txt"}, "tezgah.compare: there is no setting promts. Did you mean prompts?"),
+        ({"json": True}, "tezgah.compare: there is no setting json."),
+        ({"prompts": "a.txt", "n": 0}, "tezgah.compare: n must be a whole number, 1 or more, not 0."),
+        ({"tasks": "a.jsonl", "k": (1, 9)}, "-k: 9 is not from 1 to 3"),
+        ({}, "give prompts, tasks, or both"),
+    ],
+)
+def test_what_python_cannot_compare_is_told_in_a_line(settings: dict[str, Any], told: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        tezgah.compare("a", "b", tmp_path / "page.html", **settings)
+    assert told in str(refused.value)
 
 
 def test_a_model_beside_itself_does_not_differ(
@@ -147,7 +177,7 @@ def never(*_: Any) -> None:
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        ([], "needs --prompts, --tasks, or both"),
+        ([], "give prompts, tasks, or both"),
         (["--prompts", "none.txt"], "none.txt: cannot be read"),
         (["--prompts", "none.txt", "-o", "page.pdf"], "the comparison is a page"),
         (["--prompts", "p.txt", "--temperature", "-1"], "temperature must be a number, 0 or more"),

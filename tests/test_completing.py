@@ -5,8 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tezgah.completing import completion_of, cut_rule, task_completer
+import pytest
+
+from tests.generation.conftest import ByteTokenizer, History
+from tezgah.completing import Completer, completion_of, cut_rule, task_completer
 from tezgah.evaluation.tasks import Task, read_tasks
+from tezgah.generation.decode import generate_ids
+from tezgah.generation.sampling import Sampling
 
 CODES = {
     "plain": "def count(pairs):\n    return len(pairs)",
@@ -72,3 +77,46 @@ def test_a_sample_goes_on_until_its_own_function_has_ended(tmp_path: Path) -> No
     model: Any = write
     for task, (sample,) in zip(tasks, task_completer(model)(tasks, 1, [1, 2, 3]), strict=True):
         assert completion_of(task, sample) == CODES["helpers"]
+
+
+PROMPTS = ["", "def a(", "x = 1\n", "ö"] * 5
+SEEDS = [3, 1 << 62, *range(18)]
+
+
+def ends(text: str) -> bool:
+    return sum(ord(each) for each in text if each.isascii()) % 7 == 3
+
+
+@pytest.mark.parametrize("is_finished", [None, [ends] * len(PROMPTS)], ids=["by length", "by their text"])
+def test_samples_of_many_prompts_in_one_batch_are_those_of_each_prompt_alone(is_finished: Any) -> None:
+    model: Any = History(257, 12)  # in float64; texts grow past its context
+    tokenizer: Any = ByteTokenizer()
+    found = list(Completer(model, tokenizer, 20, 1.0, 0.9)(PROMPTS, 3, SEEDS, is_finished))
+    assert model.most_rows == 32  # of 60
+
+    def alone(prompt: str, seed: int) -> list[str]:
+        rows = generate_ids(
+            model,
+            tokenizer.encode(prompt).tolist() or [0],
+            20,
+            Sampling(temperature=1.0, top_p=0.9, seed=seed),
+            range(3),
+            separator_id=0,
+            is_finished=is_finished and (lambda ids: ends(tokenizer.decode(ids))),
+        )
+        return [tokenizer.decode(row) for row in rows]
+
+    assert found == [alone(*each) for each in zip(PROMPTS, SEEDS, strict=True)]
+    assert len({text for texts in found for text in texts}) > 50
+
+
+def test_a_prompt_has_its_texts_as_soon_as_they_and_those_before_are_there() -> None:
+    model: Any = History(257, 12)
+    tokenizer: Any = ByteTokenizer()
+    is_finished = [lambda text: len(text.encode()) >= 9, lambda text: True, lambda text: True]
+    told = []
+    for texts in Completer(model, tokenizer, 20, 1.0, 1.0)(["a", "b", "c"], 2, [1, 2, 3], is_finished):
+        told.append(model.row_steps)
+        assert len(texts) == 2
+    assert told[0] > 6 + 2 and len(set(told)) == 1  # all at the end: the first one's took longest
+    assert not list(Completer(model, tokenizer, 20, 1.0, 1.0)([], 2, []))

@@ -87,7 +87,11 @@ def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, capsys: pytest.Captur
         assert cli.main(["score", tasks, write(tmp_path / f"{name}.jsonl", rows)]) == 2
         told = capsys.readouterr().err
         assert f"{name}.jsonl" in told and message in told and told.count("\n") == 1
-    for given, message in {"0": "-k 0: give whole numbers", "1,x": "-k x: give", "4": "pass@4 needs 4"}.items():
+    for given, message in {
+        "0": "-k: 0 is not from 1",
+        "1,x": "-k must be whole numbers",
+        "4": "-k: 4 is not from",
+    }.items():
         assert cli.main(["score", tasks, good, "--k", given, "--seconds", "1"]) == 2
         assert message in capsys.readouterr().err
     assert cli.main(["score", tasks, good, "--seconds", "0"]) == 2

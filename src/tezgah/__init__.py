@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tezgah.api import classify, evaluate, finetune, load, new_model, run, train
+    from tezgah.comparing import compare
     from tezgah.errors import InputError
     from tezgah.generation.fill import fill
     from tezgah.generation.generate import generate, stream
@@ -20,6 +21,7 @@ __all__ = [
     "InputError",
     "Tokenizer",
     "classify",
+    "compare",
     "evaluate",
     "fill",
     "finetune",
@@ -36,6 +38,7 @@ __all__ = [
 _HOMES = {
     "InputError": "tezgah.errors",
     "Tokenizer": "tezgah.tokenizer.tokenizer",
+    "compare": "tezgah.comparing",
     "fill": "tezgah.generation.fill",
     "generate": "tezgah.generation.generate",
     "likelihoods": "tezgah.generation.likelihood",

@@ -191,16 +191,12 @@ def finetune(model: str | Path, data: str | Path, folder: str | Path, **settings
     `settings` are the flags of that verb: `text="sentence"`, `label="topic"`, `epochs=5`. What comes back is what
     `finetune.json` holds. Raises InputError for settings that are not known, bad data, and a folder that is not empty.
     """
-    from tezgah.fields import check, fields_of, suggestion
+    from tezgah.fields import settings_from
     from tezgah.finetuning.run import finetune as train_classifier
     from tezgah.finetuning.settings import FinetuneSettings
 
-    known = {field.name: field for field in fields_of(FinetuneSettings)}
-    for name in settings:
-        if name not in known:
-            raise InputError(f"tezgah.finetune: there is no setting {name}.{suggestion(name, known)}")
-    checked = {name: check(known[name], value, f"tezgah.finetune: {name}") for name, value in settings.items()}
-    return train_classifier(find_model(Path(model)), Path(data), Path(folder), FinetuneSettings(**checked))
+    told = settings_from(FinetuneSettings, settings, "tezgah.finetune")
+    return train_classifier(find_model(Path(model)), Path(data), Path(folder), told)
 
 
 def classify(

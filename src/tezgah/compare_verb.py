@@ -1,95 +1,28 @@
 """The verb that sets two models side by side: `tezgah compare`."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Meta
 
-from tezgah.answers import Answer, Verb, lines, short_names
-from tezgah.errors import InputError
+from tezgah.answers import Answer, Verb, lines
+from tezgah.comparing import OF_THE_VERB, CompareFlags
 from tezgah.opening import MODEL
-from tezgah.settings import NaturalFloat, PositiveInt
-from tezgah.task_measure import Asked, TaskFlags, asked_of
 
 if TYPE_CHECKING:
     from tezgah.compare_page import TaskComparison
     from tezgah.evaluation.side_by_side import SideBySide
 
 
-class CompareFlags(TaskFlags, frozen=True):
-    """Flags of `compare`."""
-
-    prompts: Annotated[
-        str, Meta(description="file of prompts, one a line; {a|b} in a line makes a family of prompts")
-    ] = ""
-    o: Annotated[str, Meta(description="page to write, .html; the results of tasks go to a folder beside it")] = (
-        "compare.html"
-    )
-    n: Annotated[PositiveInt, Meta(description="completions a prompt, samples a task")] = 3
-    temperature: Annotated[NaturalFloat, Meta(description="0 always takes the likeliest token")] = 0.4
-    max_new_tokens: Annotated[PositiveInt, Meta(description="longest completion, the prompt not counted")] = 50
-
-
 def compare(operands: list[str], flags: CompareFlags) -> Answer:
     """Set two models side by side on one page."""
-    from tezgah.compare_page import compare_page
-    from tezgah.files import write_text
+    from tezgah import comparing
 
-    output = Path(flags.o)
-    if output.suffix.lower() != ".html":
-        raise InputError(f"-o {output}: the comparison is a page. Name a file that ends in .html.")
-    if not flags.prompts and not flags.tasks:
-        raise InputError("`compare` needs --prompts, --tasks, or both: what to compare the models on.")
-    names = short_names([Path(path) for path in operands])
-    if operands[0] == operands[1]:
-        names = [f"{name} ({place})" for name, place in zip(names, ("first", "second"), strict=True)]
-    asked = asked_of(flags) if flags.tasks else None
-    if asked:
-        asked.read()  # what is wrong with the tasks is told before texts are made
-    texts = _texts(operands, names, flags) if flags.prompts else None
-    tasks = _tasks(operands, asked, output.with_suffix("")) if asked else None
-    drawn = {name: getattr(flags, name) for name in ("n", "temperature", "top_p", "seed", "max_new_tokens")}
-    write_text(output, compare_page(names, texts, tasks, drawn))
-    value: dict[str, Any] = {"models": dict(zip(names, operands, strict=True)), **drawn}
-    value |= {"texts": msgspec.to_builtins(texts), "tasks": msgspec.to_builtins(tasks, str_keys=True)}
-    figures = {**_figures(texts, tasks), "page": str(output)}
-    return Answer(lines(figures), {**value, "page": str(output)})
-
-
-def _texts(operands: list[str], names: list[str], flags: CompareFlags) -> "SideBySide":
-    """What both models write after the same prompts."""
-    from functools import partial
-
-    from tezgah.completing import Completer
-    from tezgah.evaluation.continuations import score_continuations
-    from tezgah.evaluation.prompts import read_prompts
-    from tezgah.evaluation.side_by_side import compare_texts, write_texts
-    from tezgah.opening import opened
-
-    families = read_prompts(Path(flags.prompts))
-    models = [opened(path) for path in operands]
-    texts = [
-        write_texts(
-            Completer(model, tokenizer, flags.max_new_tokens, flags.temperature, flags.top_p),
-            families,
-            flags.n,
-            flags.seed,
-        )
-        for model, tokenizer in models
-    ]
-    scores = [partial(score_continuations, model, tokenizer) for model, tokenizer in models]
-    return compare_texts(names, families, texts, scores)
-
-
-def _tasks(operands: list[str], asked: Asked, folder: Path) -> "TaskComparison":
-    """What both models make of the same code tasks."""
-    from tezgah.compare_page import compare_tasks
-    from tezgah.task_measure import measure_tasks
-
-    first = measure_tasks(operands[0], asked, folder / "first")
-    second = measure_tasks(operands[1], asked, folder / "second")
-    return compare_tasks(first, second)
+    given = {name: getattr(flags, name) for name in CompareFlags.__struct_fields__ if name not in OF_THE_VERB}
+    found = comparing.compare(operands[0], operands[1], flags.o, **given)
+    value: dict[str, Any] = {"models": found.models, **found.drawn}
+    value |= {"texts": msgspec.to_builtins(found.texts), "tasks": msgspec.to_builtins(found.tasks, str_keys=True)}
+    figures = {**_figures(found.texts, found.tasks), "page": flags.o}
+    return Answer(lines(figures), {**value, "page": flags.o})
 
 
 def _figures(texts: "SideBySide | None", tasks: "TaskComparison | None") -> dict[str, str]:

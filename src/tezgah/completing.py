@@ -3,20 +3,21 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from tezgah.evaluation.task_run import Complete
     from tezgah.evaluation.tasks import Task
+    from tezgah.tokenizer.stream import TextStream
     from tezgah.tokenizer.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
 class Completer:
-    """Draws samples from a model, prompt by prompt.
+    """Draws samples from a model, those of many prompts in one batch: a row that ends gives its place to the next.
 
-    A prompt is decoded by itself, all its samples at once: rows are the same whatever is decoded beside them, but for
-    rounding. So what comes of a prompt hangs on no other to the bit, also where a killed evaluation goes on with fewer.
+    What comes of a prompt hangs on no other but for rounding, and not at all where the same prompts are asked for
+    together again.
     """
 
     model: Any
@@ -35,31 +36,46 @@ class Completer:
         """`n` texts for each prompt, without it; each hangs on its prompt, the prompt's seed and its number alone.
 
         `is_finished`, one for each prompt, says of a text whether it has ended. What ended it is still in the text:
-        whoever asks cuts it.
+        whoever asks cuts it. The prompts' texts come in their order, each as soon as those before it are there.
         """
-        for place, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
-            yield self._texts(prompt, n, seed, is_finished[place] if is_finished else None)
-
-    def _texts(self, prompt: str, n: int, seed: int, is_finished: Callable[[str], bool] | None) -> list[str]:
-        """The texts after one prompt."""
-        from tezgah.generation.decode import generate_ids
+        from tezgah.generation.decode import Decoding, Wanted, decode
         from tezgah.generation.sampling import Sampling
-
-        def ends(ids: list[int]) -> bool:
-            return is_finished is not None and is_finished(self.tokenizer.decode(ids))
+        from tezgah.nn.modes import evaluating
 
         separator_id = self.tokenizer.separator_id
-        rows = generate_ids(
-            self.model,
-            self.tokenizer.encode(prompt).tolist() or [separator_id],
-            self.max_new_tokens,
-            Sampling(temperature=self.temperature, top_p=self.top_p, seed=seed),
-            range(n),
-            separator_id,
-            ends,
-            self.tokenizer.vocab_size,
-        )
-        return [self.tokenizer.decode(row) for row in rows]
+        wanted = [
+            Wanted(tuple(self.tokenizer.encode(prompt).tolist()) or (separator_id,), self.max_new_tokens, row, seed)
+            for prompt, seed in zip(prompts, seeds, strict=True)
+            for row in range(n)
+        ]
+        sampling = Sampling(temperature=self.temperature, top_p=self.top_p)
+        decoding = Decoding(sampling, separator_id, self.tokenizer.vocab_size)
+
+        stream = self.tokenizer.text_stream
+        new_ending = None if is_finished is None else lambda place: _Watch(stream(), is_finished[place // n])
+        texts: dict[int, str] = {}
+        own = range(n)  # of the prompt whose turn it is, the places of its texts
+        with evaluating(self.model):
+            for row in decode(self.model, wanted, decoding, new_ending):
+                if not row.reason:
+                    continue
+                texts[row.place] = self.tokenizer.decode(row.new_ids)
+                while own.start < len(wanted) and all(place in texts for place in own):
+                    yield [texts.pop(place) for place in own]
+                    own = range(own.stop, own.stop + n)
+
+
+class _Watch:
+    """Ends a row when a function says so of its text."""
+
+    def __init__(self, stream: "TextStream", is_finished: Callable[[str], bool]) -> None:
+        self.stream, self.is_finished = stream, is_finished
+        self.text = ""
+
+    def add(self, new_id: int) -> Literal["stop"] | None:
+        piece = self.stream.add(new_id)
+        self.text += piece
+        return "stop" if piece and self.is_finished(self.text) else None
 
 
 def task_completer(complete: Completer) -> "Complete":

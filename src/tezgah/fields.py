@@ -9,15 +9,17 @@ import math
 import re
 import tomllib
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
 
 from tezgah.errors import InputError
 from tezgah.settings import Settings
+
+Given = TypeVar("Given", bound=Settings)
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,18 @@ def check(field: Field, value: Any, where: str) -> Any:
         given = value if isinstance(value, list | tuple) else [value]
         hint = next((hint for word in given if word not in known and (hint := suggestion(str(word), known))), "")
         raise InputError(f"{where} must be {field.words}, not {shown(value)}.{hint}") from None
+
+
+def settings_from(kind: type[Given], values: Mapping[str, Any], where: str, without: Sequence[str] = ()) -> Given:
+    """Settings of a kind from values by name; those `without` are for the command line alone.
+
+    Raises InputError that starts with `where` for a name it has not, and for a value that a field does not take.
+    """
+    known = {field.name: field for field in fields_of(kind) if field.name not in without}
+    for name in values:
+        if name not in known:
+            raise InputError(f"{where}: there is no setting {name}.{suggestion(name, known)}")
+    return kind(**{name: check(known[name], value, f"{where}: {name}") for name, value in values.items()})
 
 
 def parse(field: Field, text: str, where: str) -> Any:

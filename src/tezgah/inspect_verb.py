@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from tezgah.answers import Answer, Plain, Verb, lines
 from tezgah.errors import InputError
+from tezgah.opening import MODEL
 from tezgah.settings import PositiveInt
 
 if TYPE_CHECKING:
@@ -122,6 +123,5 @@ INSPECT = Verb(
     ("MODEL", "[MODEL]"),
     InspectFlags,
     inspect,
-    "MODEL is a run folder, a checkpoint folder, or a Hugging Face folder of a known family; without weights in it, "
-    "its config.json is told of alone. Weights are read a piece at a time.",
+    f"{MODEL} Of one without weights its config.json alone is told of. Weights are read a piece at a time.",
 )

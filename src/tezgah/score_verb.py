@@ -35,15 +35,15 @@ class ScoreFlags(Plain, frozen=True):
 
 def score(operands: list[str], flags: ScoreFlags) -> Answer:
     """Judge samples."""
-    from tezgah.evaluation.pass_at_k import USUAL_KS, check_ks, pass_at_k, read_ks
+    from tezgah.evaluation.pass_at_k import ks_of, pass_at_k
     from tezgah.evaluation.tasks import read_tasks
     from tezgah.files import atomic_file
 
-    asked = read_ks(flags.k)
     tasks = {task.task_id: task for task in read_tasks(Path(operands[0]))}
     samples = _read_samples(Path(operands[1]), tasks)
     counts = Counter(task.task_id for task, _ in samples)
-    check_ks(asked, counts)
+    fewest = min(counts, key=lambda task: counts[task])
+    asked = ks_of(flags.k, counts[fewest], repr(fewest))
     with atomic_file(Path(flags.o)) if flags.o else nullcontext(BytesIO()) as file:  # first: it may be refused
         verdicts, isolation = _judged(samples, flags)
         rows = [
@@ -53,7 +53,7 @@ def score(operands: list[str], flags: ScoreFlags) -> Answer:
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         file.write(text.encode())
     passing = _by_task(rows, tasks)
-    found = pass_at_k(passing, asked or [k for k in USUAL_KS if k <= min(counts.values())])
+    found = pass_at_k(passing, asked)
     figures: dict[str, Any] = {f"pass@{k}": str(interval) for k, interval in found.items()}
     figures |= {"samples": len(rows), "tasks": len(passing), "isolation": isolation}
     figures |= {"rows": flags.o} if flags.o else {}

@@ -114,8 +114,10 @@ def test_which_k_are_told():
     assert ks_of(("10", "2", "10"), 10) == (2, 10)
     with pytest.raises(InputError, match="-k: 11 is not from 1 to 10"):
         ks_of(("11",), 10)
+    with pytest.raises(InputError, match="-k: 2 is not from 1 to 1, the samples of 'task/3'"):
+        ks_of(("2",), 1, "'task/3'")
     with pytest.raises(InputError, match="-k: 0 is not from 1"):
         ks_of(("0",), 10)
-    for text in ("x", "-1", "1.5", "²", "٣"):
+    for text in ("x", "-1", "1.5", "²", "٣", "9" * 5_000):
         with pytest.raises(InputError, match="-k must be whole numbers"):
             ks_of((text,), 10)

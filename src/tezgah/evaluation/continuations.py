@@ -1,7 +1,7 @@
 """How likely a model holds what goes on from a prompt: of any text, also one that another model wrote."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -24,6 +24,13 @@ class Continuation(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
+class RowScore(NamedTuple):
+    """−log probability of a row's ids from one on, and whether each of them is the likeliest there."""
+
+    nats: float
+    is_likeliest: bool
+
+
 def score_continuations(
     model: "CausalLM",
     tokenizer: "Tokenizer",
@@ -39,20 +46,38 @@ def score_continuations(
     prompts = [tokenizer.encode(prompt) for prompt, _ in pairs]
     texts = [tokenizer.encode(text) for _, text in pairs]
     before = [each if len(each) else np.array([tokenizer.separator_id], np.int32) for each in prompts]
-    stream = _Rows([np.concatenate(row) for row in zip(before, texts, strict=True)])
-    firsts = stream.offsets[:-1] + [len(each) for each in before]  # of each text, (rows,)
-    nats = np.zeros(len(pairs))
-    stride = max(1, model.config.context_length // 2)
-    rows = np.array([row for row, text in enumerate(texts) if len(text)], np.int64)
-    if len(rows):
-        for part in score_tokens(model, stream, rows, batch_size, stride, autocast):
-            own = rows[part.documents]
-            is_text = (part.places >= firsts[own]) & (part.places < stream.offsets[own + 1])
-            nats += np.bincount(own[is_text], part.nats[is_text], minlength=len(pairs))
+    rows = [np.concatenate(row) for row in zip(before, texts, strict=True)]
+    scores = score_rows(model, rows, [len(each) for each in before], batch_size, autocast)
     return [
-        Continuation(nats=float(each), tokens=len(ids), bytes=len(text.encode()))
-        for each, ids, (_, text) in zip(nats, texts, pairs, strict=True)
+        Continuation(nats=each.nats, tokens=len(ids), bytes=len(text.encode()))
+        for each, ids, (_, text) in zip(scores, texts, pairs, strict=True)
     ]
+
+
+def score_rows(
+    model: "CausalLM",
+    rows: Sequence[NDArray[Any]],
+    firsts: Sequence[int],
+    batch_size: int = 16,
+    autocast: torch.dtype | None = None,
+    show_progress: bool = False,
+) -> list[RowScore]:
+    """Score each row's ids from place `firsts` on, 1 or more, given those before.
+
+    What is longer than the context is read in windows as above.
+    """
+    stream = _Rows(rows)
+    begins = stream.offsets[:-1] + np.asarray(firsts, np.int64)  # (rows,)
+    nats, misses = np.zeros((2, len(rows)))
+    stride = max(1, model.config.context_length // 2)
+    asked = np.flatnonzero(begins < stream.offsets[1:])
+    if len(asked):
+        for part in score_tokens(model, stream, asked, batch_size, stride, autocast, show_progress):
+            own = asked[part.documents]
+            is_asked = (part.places >= begins[own]) & (part.places < stream.offsets[own + 1])
+            nats += np.bincount(own[is_asked], part.nats[is_asked], minlength=len(rows))
+            misses += np.bincount(own[is_asked], ~part.right[is_asked], minlength=len(rows))
+    return [RowScore(float(each), not missed) for each, missed in zip(nats, misses, strict=True)]
 
 
 class _Rows:

@@ -12,20 +12,21 @@ from tezgah.evaluation.intervals import Interval, share_interval
 USUAL_KS = (1, 10, 100)  # those of Chen et al. 2021
 
 
-def ks_of(texts: Sequence[str], n: int) -> tuple[int, ...]:
-    """The k of a flag's list, of n samples a task; where it is empty, those of `USUAL_KS` that n is enough for.
+def ks_of(texts: Sequence[str], n: int, owner: str = "a task") -> tuple[int, ...]:
+    """The k of a flag's list, in their order, each once; where it is empty, those of `USUAL_KS` up to n.
 
-    Raises InputError for what is no whole number from 1 to n.
+    `n` is how many samples `owner` has, which is every task or the one with the fewest. Raises InputError for what is
+    no whole number from 1 to n.
 
     >>> ks_of(("10", "1"), 20), ks_of((), 20)
     ((1, 10), (1, 10))
     """
-    if bad := [text for text in texts if not (text.isascii() and text.isdecimal())]:
+    if bad := [text for text in texts if not (text.isascii() and text.isdecimal() and len(text) < 10)]:
         raise InputError(f"-k must be whole numbers, as in 1,10, not {bad[0]!r}.")
     asked = sorted({int(text) for text in texts}) or [k for k in USUAL_KS if k <= n]
     if outside := [k for k in asked if not 1 <= k <= n]:
         raise InputError(
-            f"-k: {outside[0]:,} is not from 1 to {n:,}, the samples of a task. Give more samples, or another k."
+            f"-k: {outside[0]:,} is not from 1 to {n:,}, the samples of {owner}. Give more samples, or another k."
         )
     return tuple(asked)
 
@@ -42,35 +43,11 @@ def pass_at_k(results: Mapping[str, Sequence[bool]], ks: Iterable[int]) -> dict[
     if not results:
         raise InputError("there are no samples to score. Give some.")
     asked = sorted(set(ks))
-    check_ks(asked, {task: len(passed) for task, passed in results.items()})
+    _check_ks(asked, {task: len(passed) for task, passed in results.items()})
     return {
         k: share_interval([estimate(len(passed), sum(passed), k) for passed in results.values()], f"pass@{k}")
         for k in asked
     }
-
-
-def check_ks(ks: Iterable[int], samples: Mapping[str, int]) -> None:
-    """Refuse a k that there are not enough samples for, told by the number of each task's. Raises InputError."""
-    fewest = min(samples, key=lambda task: samples[task])
-    for k in ks:
-        if k < 1:
-            raise InputError(f"pass@k: k is {k}; give 1 or more.")
-        if k > samples[fewest]:
-            raise InputError(
-                f"pass@{k} needs {k:,} samples a task, and {fewest!r} has {samples[fewest]:,}. "
-                "Give more samples, or a smaller k."
-            )
-
-
-def read_ks(texts: Sequence[str]) -> tuple[int, ...]:
-    """The k that a flag names, in their order, each once. Raises InputError for what is none.
-
-    >>> read_ks(["10", "1"])
-    (1, 10)
-    """
-    if bad := [text for text in texts if not (text.isdecimal() and len(text) < 10 and int(text) > 0)]:
-        raise InputError(f"-k {bad[0]}: give whole numbers above 0 with commas between them, as 1,10.")
-    return tuple(sorted(set(map(int, texts))))
 
 
 def estimate(n: int, c: int, k: int) -> float:
@@ -87,3 +64,16 @@ def estimate(n: int, c: int, k: int) -> float:
     for place in range(n - c + 1, n + 1):
         none *= 1 - k / place
     return 1 - none
+
+
+def _check_ks(ks: Iterable[int], samples: Mapping[str, int]) -> None:
+    """Refuse a k that there are not enough samples for, told by the number of each task's. Raises InputError."""
+    fewest = min(samples, key=lambda task: samples[task])
+    for k in ks:
+        if k < 1:
+            raise InputError(f"pass@k: k is {k}; give 1 or more.")
+        if k > samples[fewest]:
+            raise InputError(
+                f"pass@{k} needs {k:,} samples a task, and {fewest!r} has {samples[fewest]:,}. "
+                "Give more samples, or a smaller k."
+            )

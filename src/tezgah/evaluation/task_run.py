@@ -1,6 +1,7 @@
 """Samples of code tasks, judged: every one is in a journal as soon as it is there, so that a kill loses little.
 
-A sample is a function of the model, its task and its number alone, and a verdict of the sample; so a folder that was
+A sample is a function of the model, its task and its number, but for the rounding of what is decoded beside it, and a
+verdict is one of the sample. Tasks are sampled in parts, the same in every run and always whole; so a folder that was
 killed at any moment ends with the same `results.jsonl`, to the byte, as one that was not.
 """
 
@@ -32,7 +33,9 @@ from tezgah.seeds import named_seed
 if TYPE_CHECKING:
     from tezgah.evaluation.sandbox import Verdict
 
-ROWS_AT_ONCE = 64  # samples that are made before they are judged, at least one task's
+# Samples of a part, which are made before they are judged; at least one task's. Fewer would leave rows of a batch idle
+# while the longest end, more would lose more at a stop.
+PART_SAMPLES = 128
 
 Complete = Callable[[Sequence[Task], int, Sequence[int]], Iterable[list[str]]]
 """Takes tasks, how many samples of each, and each task's seed; gives each task's samples as written."""
@@ -88,12 +91,15 @@ def run_tasks(
         with console.progress("tasks", len(tasks) * n, "samples", len(known.verdicts)) as progress:
             for part in _parts(tasks, n):
                 began = time.perf_counter()
-                samples = _sample(part, told, complete, cut, known)
+                samples = 0
+                for new in _sample(part, told, complete, cut, known):
+                    samples += new
+                    progress.advance(0, f"{len(known.samples):,} written, {known.passed:,} passed")
                 between = time.perf_counter()
                 verdicts = 0
                 for _ in _judge([(task, sample) for task in part for sample in range(n)], judge, known):
                     verdicts += 1
-                    progress.advance(1, f"{known.passed:,} passed")
+                    progress.advance(1, f"{len(known.samples):,} written, {known.passed:,} passed")
                 if samples or verdicts:
                     timings.add([_timing(samples, verdicts, began, between)])
     results = [known.result(task, sample) for task in tasks for sample in range(n)]
@@ -177,27 +183,30 @@ def _take(folder: Path, told: TaskSettings) -> None:
 
 def _parts(tasks: Sequence[Task], n: int) -> Iterator[Sequence[Task]]:
     """Tasks that are sampled, and then judged, together."""
-    size = max(1, ROWS_AT_ONCE // n)
+    size = max(1, PART_SAMPLES // n)
     return (tasks[start : start + size] for start in range(0, len(tasks), size))
 
 
 def _sample(
     tasks: Sequence[Task], told: TaskSettings, complete: Complete, cut: Callable[[Task, str], str], known: _Known
-) -> int:
-    """Draw the samples that are not known, all of a task where one is missing; how many were new."""
+) -> Iterator[int]:
+    """Draw the samples of a part, all anew where one is not known; how many of each task's were new.
+
+    Sums are rounded by what is decoded together: without the samples that are known, others could come out otherwise.
+    """
     n = told.sampling.n
-    wanting = [task for task in tasks if any((task.task_id, sample) not in known.samples for sample in range(n))]
-    if not wanting:
-        return 0
-    before = len(known.samples)
-    seeds = [named_seed(told.sampling.seed, f"task {task.task_id}") for task in wanting]
-    for task, drawn in zip(wanting, complete(wanting, n, seeds), strict=True):
+    if all((task.task_id, sample) in known.samples for task in tasks for sample in range(n)):
+        return
+    seeds = [named_seed(told.sampling.seed, f"task {task.task_id}") for task in tasks]
+    for task, drawn in zip(tasks, complete(tasks, n, seeds), strict=True):
         rows = [
             Sampled(task_id=task.task_id, sample=sample, raw=raw, completion=cut(task, raw))
             for sample, raw in enumerate(drawn)
         ]
-        known.add([row for row in rows if (row.task_id, row.sample) not in known.samples])
-    return len(known.samples) - before
+        new = [row for row in rows if (row.task_id, row.sample) not in known.samples]
+        if new:
+            known.add(new)
+        yield len(new)
 
 
 def _judge(wanted: Sequence[tuple[Task, int]], judge: Judge, known: _Known) -> Iterator[None]:

@@ -27,11 +27,15 @@ Reason = Literal["end", "stop", "block", "length", "time"]
 
 
 class Wanted(NamedTuple):
-    """A completion to make: the prompt's ids, how many new ones at most, and the name of its random stream."""
+    """A completion to make: the prompt's ids, how many new ones at most, and the name of its random stream.
+
+    The stream is (seed, row); without a seed of its own it has that of `Decoding.sampling`.
+    """
 
     prompt: tuple[int, ...]
     max_new_tokens: int
     row: int = 0
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -249,10 +253,11 @@ def _choose(active: Sequence[Row], logits: Tensor, decoding: Decoding) -> None:
     if active[0].guide:  # then all have one
         allowed = torch.stack([row.guide.allowed() for row in active if row.guide])  # (active, vocab_size)
         scores = scores.masked_fill(~allowed.to(scores.device), -math.inf)
+    seeds = [decoding.sampling.seed if row.wanted.seed is None else row.wanted.seed for row in active]
     names, positions = [row.wanted.row for row in active], [len(row.new_ids) for row in active]
     said = [Said(row.wanted.prompt, row.new_ids) for row in active]
     guesses = [row.guesses.pop(0) if row.guesses else None for row in active]
-    ids = sample(scores, decoding.sampling, names, positions, said, guesses).tolist()
+    ids = sample(scores, decoding.sampling, names, positions, said, guesses, seeds).tolist()
     top = decoding.top_logprobs
     found = None if top is None else logprobs_of(logits, ids, scores.shape[1], top)
     now = monotonic()

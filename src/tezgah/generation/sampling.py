@@ -85,20 +85,23 @@ def sample(
     position: int | Sequence[int],
     said: Sequence[Said] | None = None,
     guesses: Sequence[Guess | None] | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> Tensor:
     """One id for each row of `logits`, (rows, vocab_size); int64, (rows,), on the same device.
 
     `rows` names the random stream of each row, `position` the draw in it, one for all or one for each. Penalties need
     what each row has `said`. A row with a guess takes it or another id, with the same chances as without (guesses.py).
+    `seeds` are those of the rows where they are not all the sampling's own.
     """
     if sampling.temperature == 0:
         return likeliest(logits, sampling, said)
     positions = [position] * len(rows) if isinstance(position, int) else position
-    names = list(zip(rows, positions, strict=True))
+    seeds = [sampling.seed] * len(rows) if seeds is None else seeds
+    names = list(zip(seeds, rows, positions, strict=True))
     chances = chances_of(logits, sampling, said)
     if guesses is not None:
-        chances = judged(chances, guesses, [uniform(sampling.seed, *name, "judged") for name in names])
-    return drawn(chances, [uniform(sampling.seed, *name) for name in names]).to(logits.device)
+        chances = judged(chances, guesses, [uniform(*name, "judged") for name in names])
+    return drawn(chances, [uniform(*name) for name in names]).to(logits.device)
 
 
 def likeliest(logits: Tensor, sampling: Sampling, said: Sequence[Said] | None = None) -> Tensor:
