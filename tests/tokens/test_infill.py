@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -112,8 +113,8 @@ def test_shares_are_those_asked_for(tokenizer: Tokenizer, tokens: InfillTokens) 
     found = [parts_of(tokenizer, tokens, ids) for ids in documents(*training_encoder(tokenizer, rate, 7)(texts))]
     cut = [parts for how, parts in found if how == "cut"]
 
-    def near(share: float, expected: float, of: int) -> bool:
-        return abs(share - expected) < 3 * (expected * (1 - expected) / of) ** 0.5
+    def near(share: Any, expected: float, of: int) -> bool:
+        return bool(abs(share - expected) < 3 * (expected * (1 - expected) / of) ** 0.5)
 
     assert near(len(cut) / count, rate, count)
     # One of the 6 bounds for each cut: all is suffix once in 36, and once more as often what is no middle in PSM.
