@@ -14,7 +14,10 @@ from tezgah.evaluation.bits_per_byte import Evaluation
 from tezgah.evaluation.calibration import Bin
 from tezgah.evaluation.contamination import Contamination, Overlap
 from tezgah.evaluation.detailed import DetailedEvaluation, PlaceScore
+from tezgah.evaluation.infilling import Infilled
 from tezgah.evaluation.intervals import Interval
+from tezgah.evaluation.overlap import FORMAT as OVERLAP_FORMAT
+from tezgah.evaluation.overlap import Contrast, OverlapSummary, SampleOverlap
 from tezgah.evaluation.paired import Difference, McNemar
 from tezgah.evaluation.side_by_side import FamilyTexts, PromptTexts, SideBySide, WordShift
 from tezgah.evaluation.task_results import FORMAT as TASKS_FORMAT
@@ -58,6 +61,7 @@ WRITTEN: list[Any] = [
         TaskSummary,
         Timing,
     ),
+    *(Infilled, SampleOverlap, Contrast, OverlapSummary),
     *(Contamination, Overlap, FamilyTexts, PromptTexts, SideBySide, WordShift, TypicalWord),
     *(TaskComparison, FlippedTask, McNemar, Difference),
     *(SharesRecord, SourceShare),
@@ -85,6 +89,7 @@ def test_the_format_numbers_are_those_of_the_code() -> None:
     assert f"### `checkpoints/sources.json`, format {SharesRecord.__struct_defaults__[0]}\n" in PAGE
     assert f"### `settings.json`, format {TASKS_FORMAT}\n" in PAGE
     assert f"### `summary.json`, format {TASKS_FORMAT}\n" in PAGE
+    assert f"### `overlap.jsonl`, `overlap.json`, format {OVERLAP_FORMAT}\n" in PAGE
     assert f"### `sweep.json`, format {record.FORMAT}\n" in PAGE
     assert f"### `finetune.json`, format {FINETUNE_FORMAT}\n" in PAGE
     assert f"`state.json`, format {TrainingState.__struct_defaults__[0]};" in PAGE

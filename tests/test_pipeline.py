@@ -5,6 +5,7 @@ The stages' work is done by small fakes here; the real rooms are in test_whole_r
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -147,6 +148,7 @@ def test_the_run_folder_says_how_it_was_made(bench: Bench) -> None:
 # What a change of each table's fields redoes, with what follows; display settings and budgets redo nothing.
 REDONE = {"corpus": ALL[:4], "tokenizer": ALL[1:4], "tokens": ALL[2:4], "model": ["train"], "train": ["train"]}
 REDONE |= {"tokens.mode": ALL[:4], "tokens.documents": ["train"], "tokens.stride": ["train"]}
+REDONE |= {"tokens.fim_rate": ALL[1:4]}
 OTHER: dict[str, Any] = {
     "corpus.on_error": "skip",
     "corpus.split": "hash",
@@ -180,6 +182,35 @@ def test_a_changed_field_redoes_what_depends_on_it_and_nothing_before(bench: Ben
         assert redone == []
     else:
         assert redone == REDONE.get(key, REDONE[field.table])
+
+
+def test_the_seed_matters_to_tokens_where_it_chooses_what_is_to_be_filled_in(bench: Bench) -> None:
+    bench.tables["tokens"] = {"fim_rate": 0.5}
+    before = stamps(make_recipe(bench.tables))
+    after = stamps(make_recipe(bench.tables, {"train.seed": 7}))
+    assert [stage for stage in before if before[stage] != after[stage]] == ["tokens", "train"]
+    other = stamps(make_recipe(bench.tables, {"tokens.fim_rate": 0.6}))
+    assert [stage for stage in before if before[stage] != other[stage]] == ["tokens", "train"]
+
+
+@pytest.mark.parametrize(("first", "then", "said"), [("0", "0.5", "0.0 → 0.5"), ("0.5", "0", "0.5 → 0.0")])
+def test_an_unfinished_training_names_a_changed_share_of_filling_in(
+    bench: Bench, first: str, then: str, said: str
+) -> None:
+    bench.go(stops_at="train", tokens__fim_rate=first)
+    with pytest.raises(InputError, match=re.escape(f"[tokens] fim_rate {said}.")):
+        bench.go(tokens__fim_rate=then)
+
+
+def test_an_unfinished_training_from_before_a_field_existed_goes_on(bench: Bench) -> None:
+    bench.go(stops_at="train")
+    path = bench.run / "checkpoints" / "stage.json"
+    record = json.loads(path.read_text())
+    del record["recipe"]["tokens"]["fim_rate"]
+    path.write_text(json.dumps(record))
+    with pytest.raises(InputError, match="has changed: .train. seed 1 → 7. Change"):
+        bench.go(train__seed="7")
+    assert bench.go() == FROM_TRAINING
 
 
 def test_a_display_setting_leaves_a_finished_run_as_it_is(bench: Bench) -> None:

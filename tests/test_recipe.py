@@ -79,6 +79,7 @@ def recipes(draw: st.DrawFn) -> Any:
     if tables.get("model", {}).get("objective") == "mlm":  # prompts and the tokenizer then need a mask
         train.pop("sample_prompts", None)
         tables.get("tokenizer", {}).pop("mask", None)
+        tables.get("tokens", {}).pop("fim_rate", None)
     if budget.name == "steps" and train.get("batch_size") == "auto":
         del train["batch_size"]  # there is no telling it from steps
     if train.get("start") == "pairs":
@@ -210,6 +211,10 @@ REFUSED = {
     ),
     '[model]\nobjective = "mlm"\nshape = "bert"\n[train]\nsteps = 2\nstart = "pairs"': (
         '[train] start = "pairs" needs rotary positions. Set [model] shape = "modernbert", or leave start out.'
+    ),
+    '[model]\nobjective = "mlm"\n[tokens]\nfim_rate = 0.5\n[train]\nsteps = 2': (
+        "[tokens] fim_rate is for models that read from left to right. Leave it out, or set [model] objective = "
+        '"causal".'
     ),
     '[model]\nfrom = "a"\n[train]\nsteps = 2\nstart = "pairs"': (
         '[train] start = "pairs" would overwrite the weights of [model] from. Leave one of them out.'

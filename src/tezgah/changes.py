@@ -16,7 +16,7 @@ from tezgah.fields import shown
 from tezgah.files import check_format, read_json, write_json, write_text
 from tezgah.recipe import Recipe, by_key, dump_tables, filled, open_fields, recipe_fields, recipe_tables
 from tezgah.recipe_checks import BUDGETS
-from tezgah.stages import FORMATS, Stamp, evaluation_fingerprint, matters_to_training, stamps
+from tezgah.stages import CAME_LATER, FORMATS, Stamp, evaluation_fingerprint, matters_to_training, stamps
 
 # What a training leaves in its run folder. Its record stands in the last two, so these move last.
 LEFT_BY_TRAINING = (
@@ -139,7 +139,7 @@ def decide(run: Path, recipe: Recipe, stamp: Stamp) -> Literal["done", "go on", 
 
 def changes(training: Training, recipe: Recipe, stamp: Stamp) -> list[str]:
     """What is different from what a training was told, `[train] seed 1 → 2`, one entry a field."""
-    old, new = by_key(training.recipe), by_key(recipe_tables(filled(recipe, training.chosen)))
+    old, new = CAME_LATER | by_key(training.recipe), by_key(recipe_tables(filled(recipe, training.chosen)))
     changed = [key for key in {**recipe_fields(), **old} if old.get(key) != new.get(key)]
     found = [change(key, old.get(key), new.get(key)) for key in changed if matters_to_training(key, recipe)]
     old_budget, new_budget = _budget(training), _budget_of(recipe)

@@ -78,6 +78,42 @@ class _Watch:
         return "stop" if piece and self.is_finished(self.text) else None
 
 
+@dataclass(frozen=True)
+class Infiller:
+    """Writes what is missing between two texts, greedily; a gap by itself, so that it hangs on no other."""
+
+    model: Any
+    tokenizer: "Tokenizer"
+    max_new_tokens: int
+
+    def __call__(self, before: str, after: str) -> str:
+        """A text that is to be one line: it ends where the model ends it, or with a second line that is not blank."""
+        from tezgah.generation.decode import generate_ids
+        from tezgah.generation.infill import place_prompt
+        from tezgah.generation.sampling import GREEDY
+        from tezgah.generation.settings import GenerationSettings
+
+        settings = GenerationSettings(max_new_tokens=self.max_new_tokens)
+        prompt, _ = place_prompt(self.model, self.tokenizer, before, after, settings)
+        (row,) = generate_ids(
+            self.model,
+            prompt.ids,
+            prompt.max_new_tokens,
+            GREEDY,
+            separator_id=self.tokenizer.separator_id,
+            is_finished=lambda ids: "\n" in self.tokenizer.decode(ids).strip(),
+            vocab_size=self.tokenizer.vocab_size,
+        )
+        return self.tokenizer.decode(row)
+
+
+def infiller(model: Any, tokenizer: "Tokenizer", max_new_tokens: int) -> Infiller | None:
+    """What fills gaps by a model that was trained to; None of any other."""
+    from tezgah.tokenizer.infill import infill_tokens
+
+    return Infiller(model, tokenizer, max_new_tokens) if infill_tokens(tokenizer) else None
+
+
 def task_completer(complete: Completer) -> "Complete":
     """The same for code tasks; a sample ends where `completion_of` will cut it."""
     from tezgah.generation.stops import ends_block

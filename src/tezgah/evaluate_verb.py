@@ -1,5 +1,6 @@
 """The verb that measures a model: `tezgah evaluate`."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,12 +14,20 @@ from tezgah.settings import PositiveInt
 from tezgah.task_measure import TaskFlags
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from tezgah.evaluation.detailed import DetailedEvaluation
+    from tezgah.evaluation.overlap import OverlapSummary
+    from tezgah.evaluation.task_results import Result
     from tezgah.evaluation.windows import Documents, Indices
     from tezgah.recipe import Recipe
+    from tezgah.task_measure import Asked
     from tezgah.tokenizer.tokenizer import Tokenizer
 
 Side = Literal["position", "source", "confidence"]
+
+
+OVERLAP_HEADING = "how alike samples and solutions look, which does not measure whether they are correct:"
 
 
 class EvaluateFlags(TaskFlags, frozen=True):
@@ -32,6 +41,10 @@ class EvaluateFlags(TaskFlags, frozen=True):
         tuple[Side, ...],
         Meta(description="measure also the loss by place in the context or by source, and how well confidence fits"),
     ] = ()
+    overlap: Annotated[
+        bool,
+        Meta(description="with --tasks: BLEU and CodeBLEU-like overlap with the solutions, beside the tests' verdicts"),
+    ] = False
     o: Annotated[str, Meta(description="folder of the results of --tasks; one that was begun goes on")] = ""
 
 
@@ -45,6 +58,10 @@ def evaluate(operands: list[str], flags: EvaluateFlags) -> Answer:
     path, *files = operands
     if flags.tasks:
         return _on_tasks(path, files, flags)
+    if flags.overlap:
+        raise InputError(
+            "--overlap compares samples of --tasks with their solutions. Give --tasks too, or leave it out."
+        )
     if flags.o:
         raise InputError("-o is the folder of the results of --tasks. Give --tasks too, or leave it out.")
     recipe = recipe_of(path)
@@ -75,10 +92,33 @@ def _on_tasks(path: str, files: list[str], flags: EvaluateFlags) -> Answer:
         raise InputError("--tasks reads no FILE, and takes neither --stride nor --by. Measure these by themselves.")
     if not flags.o:
         raise InputError("--tasks needs -o, the folder of its results.")
-    folder = Path(flags.o)
-    found = measure_tasks(path, asked_of(flags), folder)
-    shown = {**figures(found), "results": str(folder / "results.jsonl")}
-    return Answer(lines(shown), {"model": path, **value_of(found, folder)})
+    folder, asked = Path(flags.o), asked_of(flags)
+    alike = _alike(asked) if flags.overlap else None  # what is missing is told before anything is sampled
+    found = measure_tasks(path, asked, folder)
+    text = lines({**figures(found), "results": str(folder / "results.jsonl")})
+    value = {"model": path, **value_of(found, folder)}
+    if alike:
+        overlap = alike(found.results, folder)
+        text, value["overlap"] = f"{text}\n\n{_contrasts(overlap)}", msgspec.to_builtins(overlap)
+    return Answer(text, value)
+
+
+def _alike(asked: "Asked") -> "Callable[[Sequence[Result], Path], OverlapSummary]":
+    """What compares samples of these tasks with the tasks' solutions."""
+    from tezgah.evaluation.overlap import Alike, measure_overlap, solved
+
+    return partial(measure_overlap, solved(asked.read()), Alike())
+
+
+def _contrasts(found: "OverlapSummary") -> str:
+    """Overlaps as a table, under what they do not say."""
+    names = {"BLEU": found.bleu, "keyword BLEU": found.keyword_bleu, "AST match": found.ast_match}
+    rows = [
+        (name, *("none" if mean is None else str(mean) for mean in (each.all, each.passed, each.failed)))
+        for name, each in names.items()
+    ]
+    head = ("0 to 100", f"all {found.samples:,} samples", f"{found.passed:,} passed", f"{found.failed:,} failed")
+    return f"{OVERLAP_HEADING}\n{table(head, rows)}"
 
 
 def _filled(path: str, files: list[str], model: Any, tokenizer: "Tokenizer", recipe: "Recipe") -> dict[str, Any]:

@@ -26,6 +26,8 @@ def check_together(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
         _check_stream(values, name)
     if values["model"].get("objective") == "mlm":
         _check_masks(values, name)
+    if values["tokens"].get("fim_rate"):
+        _check_infill(values["model"], name)
     if values["model"].get("from"):
         _check_start(values["model"], values["tokenizer"], name)
 
@@ -164,6 +166,15 @@ def _check_masks(values: Mapping[str, Mapping[str, Any]], name: str) -> None:
                 read_masked(prompt)
             except InputError as error:
                 raise InputError(f"{name}: [train] sample_prompts: {error}") from None
+
+
+def _check_infill(model: Mapping[str, Any], name: str) -> None:
+    """Refuse filling in the middle for a model that reads both sides of a gap anyway."""
+    if model.get("objective") == "mlm":
+        raise InputError(
+            f"{name}: [tokens] fim_rate is for models that read from left to right. Leave it out, or set [model] "
+            'objective = "causal".'
+        )
 
 
 def _check_start(model: Mapping[str, Any], tokenizer: Mapping[str, Any], name: str) -> None:

@@ -48,6 +48,8 @@ DISPLAY = frozenset(
 )
 # What of [corpus] changes the order of training alone.
 SHARES_OF_SOURCES = frozenset(f"corpus.{each}" for each in SHARES)
+# Fields that came later, with the values that do as was done before: left out, so that older runs stay up to date.
+CAME_LATER = {"tokens.fim_rate": 0.0}
 # A larger one goes on, a smaller one is a change (changes.py).
 BUDGET = frozenset(f"train.{budget}" for budget in BUDGETS)
 
@@ -79,7 +81,8 @@ def stamps(recipe: Recipe, run: Path | None = None) -> dict[str, Stamp]:
         if recorded is None:
             raise
         ready, start = recorded
-    tokenizer = _stamp("tokenizer", recipe, {"corpus": corpus.fingerprint, **ready})
+    infill = {"infill": True} if recipe.tokens.fim_rate and not ready else {}
+    tokenizer = _stamp("tokenizer", recipe, {"corpus": corpus.fingerprint, **ready, **infill})
     tokens = _stamp("tokens", recipe, {"corpus": corpus.fingerprint, "tokenizer": tokenizer.fingerprint})
     train = _stamp("train", recipe, {"tokens": tokens.fingerprint, **start})
     return {"corpus": corpus, "tokenizer": tokenizer, "tokens": tokens, "train": train}
@@ -98,7 +101,8 @@ def matters(key: str, stage: str, recipe: Recipe) -> bool:
     if stage == "tokenizer":
         return table == "tokenizer" and (name == "path" or not recipe.tokenizer.path)
     if stage == "tokens":
-        return key == "tokens.shard_tokens"
+        is_seed = key == "train.seed" and recipe.tokens.fim_rate > 0
+        return is_seed or key in ("tokens.shard_tokens", "tokens.fim_rate")
     if stage == "corpus" and key == "tokens.mode":
         return True
     if key in SHARES_OF_SOURCES:
@@ -117,7 +121,8 @@ def matters_to_training(key: str, recipe: Recipe) -> bool:
 
 def settings_of(stage: str, recipe: Recipe) -> dict[str, Any]:
     """The fields that matter to a stage, by key."""
-    return {key: value for key, value in by_key(recipe_tables(recipe)).items() if matters(key, stage, recipe)}
+    fields = by_key(recipe_tables(recipe)).items()
+    return {key: v for key, v in fields if matters(key, stage, recipe) and CAME_LATER.get(key) != v}
 
 
 def is_current(folder: Path, stamp: Stamp) -> bool:

@@ -47,6 +47,8 @@ def make_tokenizer(recipe: Recipe, run: Path, folder: Path) -> None:
         tokenizer = Tokenizer.load(ready)
         if recipe.model.objective == "mlm":
             check_mask(tokenizer, ready)
+        if recipe.tokens.fim_rate:
+            _check_infills(tokenizer, ready)
         if settings.path and recipe.model.from_:
             _compare(tokenizer, recipe.model.from_)
     else:
@@ -58,6 +60,7 @@ def make_tokenizer(recipe: Recipe, run: Path, folder: Path) -> None:
             settings.algorithm,
             settings.normalize,
             mask=bool(settings.mask),
+            infill=recipe.tokens.fim_rate > 0,
         )
     measures = measure(tokenizer, spread_documents(corpus, "validation", MEASURED_DOCUMENTS))
     tokenizer.save(folder)
@@ -66,6 +69,16 @@ def make_tokenizer(recipe: Recipe, run: Path, folder: Path) -> None:
         f"tokenizer: {tokenizer.vocab_size:,} ids, {measures.bytes_per_token:.2f} bytes per token, "
         f"{measures.tokens_per_word:.2f} tokens per word on held-out text"
     )
+
+
+def _check_infills(tokenizer: "Tokenizer", path: Path) -> None:
+    """Raise InputError, naming the file, for a ready tokenizer without the tokens of filling in the middle."""
+    from tezgah.tokens.infill import check_infills
+
+    try:
+        check_infills(tokenizer)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _compare(tokenizer: "Tokenizer", start: str) -> None:
@@ -95,7 +108,7 @@ def make_tokens(recipe: Recipe, run: Path, folder: Path) -> None:
     from tezgah.tokenizer.tokenizer import Tokenizer
     from tezgah.tokens.build import build_tokens
 
-    build_tokens(run / "corpus", Tokenizer.load(run / "tokenizer"), recipe.tokens, folder)
+    build_tokens(run / "corpus", Tokenizer.load(run / "tokenizer"), recipe.tokens, folder, recipe.train.seed)
 
 
 def train_model(recipe: Recipe, run: Path, fingerprint: str, is_profiled: bool = False) -> dict[str, float]:

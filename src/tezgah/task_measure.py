@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from tezgah.answers import Plain
-from tezgah.completing import Completer, completion_of, cut_rule, task_completer
+from tezgah.completing import Completer, completion_of, cut_rule, infiller, task_completer
 from tezgah.errors import InputError
 from tezgah.evaluation.settings import PassAtK
 from tezgah.files import fingerprint, hash_file, write_json
@@ -96,6 +96,7 @@ class Measured:
 def measure_tasks(path: str, asked: Asked, folder: Path) -> Measured:
     """Sample, judge and sum up, in `folder`; what is there already is not done again."""
     from tezgah.evaluation.harness import harness_results
+    from tezgah.evaluation.infilling import run_infilling
     from tezgah.evaluation.sandbox import Sandbox
     from tezgah.evaluation.task_results import summarize
     from tezgah.evaluation.task_run import run_tasks
@@ -107,7 +108,9 @@ def measure_tasks(path: str, asked: Asked, folder: Path) -> Measured:
         told = _settings(path, asked, cut_rule(tasks), sandbox.isolation)
         draw = task_completer(Completer(model, tokenizer, asked.max_new_tokens, asked.temperature, asked.top_p))
         results = run_tasks(tasks, told, draw, completion_of, sandbox.judge, folder)
-        summary = summarize(results, asked.ks, _solution_bits(model, tokenizer, tasks))
+        fill = infiller(model, tokenizer, asked.max_new_tokens)
+        infilled = run_infilling(tasks, fill, folder) if fill else None
+        summary = summarize(results, asked.ks, _solution_bits(model, tokenizer, tasks), infilled)
         write_json(folder / "summary.json", msgspec.to_builtins(summary, str_keys=True))
         write_json(folder / "harness.json", harness_results(results, asked.ks, told))
         contamination = _contamination(path, tasks)
@@ -124,6 +127,8 @@ def figures(measured: Measured) -> dict[str, str]:
     shown["first call runs"] = str(summary.runs)
     if summary.solution_bits_per_byte:
         shown["solution bits per byte"] = str(summary.solution_bits_per_byte)
+    if summary.infill_exact_match:
+        shown["infilled lines right"] = str(summary.infill_exact_match)
     shown |= {"tasks": f"{summary.tasks:,}", "samples": f"{summary.samples:,}", "cut": measured.until}
     return {**shown, "isolation": measured.isolation, "contamination": contaminated(measured.contamination)}
 

@@ -111,6 +111,7 @@ def _streamed(
 ) -> "Iterator[TrainingSequences]":
     """The sequences of a stream, or of one stream a source, with what was measured of it said at the end."""
     from tezgah.corpus.inputs import list_sources
+    from tezgah.tokens.infill import training_encoder
     from tezgah.tokens.mixture import Mixture
     from tezgah.tokens.progress import StreamProgress
     from tezgah.tokens.stream import read_pieces
@@ -118,10 +119,11 @@ def _streamed(
     from tezgah.training.world import join_world
 
     is_first, checkpoints = join_world().is_first, run / "checkpoints"
+    encode = training_encoder(tokenizer, recipe.tokens.fim_rate, recipe.train.seed)
 
     def opened(name: str, only: str | None, parts: int) -> "StreamedSequences":
         progress = StreamProgress(checkpoints / name, fingerprint, is_first)
-        read = partial(read_pieces, recipe.corpus, tokenizer, only=only)
+        read = partial(read_pieces, recipe.corpus, tokenizer, only=only, encode=encode)
         return StreamedSequences(read, progress, sample, BUFFER_TOKENS // parts)
 
     with ExitStack() as stack:

@@ -8,8 +8,9 @@ import pytest
 from tezgah import Tokenizer
 from tezgah.errors import InputError
 from tezgah.generation.generate import make_settings
-from tezgah.generation.infill import infill_tokens, place_prompt
+from tezgah.generation.infill import place_prompt
 from tezgah.tokenizer.artefact import Artefact
+from tezgah.tokenizer.infill import infill_tokens
 
 NAMES = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>")  # in the order of their ids
 

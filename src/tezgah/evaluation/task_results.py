@@ -88,7 +88,8 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     """`summary.json`: means over tasks, with intervals over tasks.
 
     `parses` and `runs` are the shares of samples that Python can parse with their prompt, and of those whose first
-    call does not raise; `solution_bits_per_byte` is what the canonical solutions cost, given their prompts.
+    call does not raise; `solution_bits_per_byte` is what the canonical solutions cost, given their prompts;
+    `infill_exact_match` is the share of lines filled in right by a model that was trained to (`infilling.py`).
     """
 
     format: int = FORMAT
@@ -98,9 +99,15 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     parses: Interval
     runs: Interval
     solution_bits_per_byte: Interval | None
+    infill_exact_match: Interval | None = None
 
 
-def summarize(results: Sequence[Result], ks: Sequence[int], solution_bits_per_byte: Interval | None) -> TaskSummary:
+def summarize(
+    results: Sequence[Result],
+    ks: Sequence[int],
+    solution_bits_per_byte: Interval | None,
+    infill_exact_match: Interval | None = None,
+) -> TaskSummary:
     """What results come to."""
     by_task: dict[str, list[Result]] = {}
     for each in results:
@@ -113,6 +120,7 @@ def summarize(results: Sequence[Result], ks: Sequence[int], solution_bits_per_by
         parses=share_interval([sum(each.parses for each in group) / len(group) for group in groups], "parses"),
         runs=share_interval([sum(each.runs for each in group) / len(group) for group in groups], "runs"),
         solution_bits_per_byte=solution_bits_per_byte,
+        infill_exact_match=infill_exact_match,
     )
 
 

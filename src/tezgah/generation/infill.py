@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING
 from tezgah.errors import InputError
 from tezgah.generation.completions import ReadPrompt, limited
 from tezgah.generation.settings import GenerationSettings
-from tezgah.tokenizer.artefact import parse
+from tezgah.tokenizer.infill import infill_tokens
 
 if TYPE_CHECKING:
     from tezgah.models.causal import CausalLM
     from tezgah.tokenizer.tokenizer import Tokenizer
 
-NAMES = (  # of the tokens before prefix, suffix and middle, in ours and Qwen's, and in StarCoder's tokenizers
-    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
-    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
-)
 SUFFIX_SHARE = 4  # what follows takes at most one part in so many of what is read
 
 
@@ -56,25 +52,15 @@ def place_prompt(
     Raises InputError where nothing stands before the place.
     """
     before, after = (tokenizer.encode(text).tolist() for text in (prefix, suffix))
-    middle = infill_tokens(tokenizer)
-    if not before and middle is None:
+    tokens = infill_tokens(tokenizer)
+    if not before and tokens is None:
         raise InputError("nothing stands before the place, so there is nothing to go on from. Name a later one.")
     context = model.config.context_length
     room = max(context - settings.max_new_tokens, context // 2)
-    if middle is None:
+    if tokens is None:
         return limited(model, tuple(before[-room:]), settings), False
-    room = max(room - len(middle), 2)
+    room = max(room - len(tokens), 2)
     after = after[: max(room - len(before), room // SUFFIX_SHARE)]
     before = before[max(0, len(before) + len(after) - room) :]
-    ids = (middle[0], *before, middle[1], *after, middle[2])
+    ids = (tokens.prefix, *before, tokens.suffix, *after, tokens.middle)
     return limited(model, ids, settings), True
-
-
-def infill_tokens(tokenizer: "Tokenizer") -> tuple[int, int, int] | None:
-    """The ids before prefix, suffix and middle; None for a tokenizer that has none of them."""
-    ids = parse(tokenizer.json).ids()
-    for names in NAMES:
-        if all(name in ids for name in names):
-            first, second, third = (ids[name] for name in names)
-            return first, second, third
-    return None

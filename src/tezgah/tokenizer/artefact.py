@@ -4,6 +4,7 @@ Its text alone decides every id, so its SHA-256 names the tokenizer.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,6 +20,7 @@ BYTE_LEVEL_DECODER = {"type": "ByteLevel", "add_prefix_space": True, "trim_offse
 WORD_END, WORD_END_UNKNOWN = "</w>", "<unk>"  # of the first GPT
 UNKNOWN = "<|unknown|>"  # of our vocabularies of characters
 PAD, MASK = "[PAD]", "[MASK]"
+INFILL = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")  # before the three parts of a text (infill.py)
 NEVER = -1e6  # log-probability of a special token in a Unigram: bytes by themselves are likelier, so no text spells it
 ROLES = (
     ("unk_token", UNKNOWN),
@@ -164,16 +166,27 @@ def with_mask(artefact: Artefact) -> Artefact:
     stands for, as in ModernBERT's tokenizer: a token of a byte-level vocabulary holds the space before its word.
     Raises InputError where the vocabulary has learned one of the two from the texts.
     """
-    file, separator, ids = json.loads(artefact.text), artefact.separator, parse(artefact.text).ids()
+    separator = artefact.separator
     assert separator is not None
-    for token_id, name in enumerate((PAD, MASK), max(ids.values()) + 1):
+    file = json.loads(with_special(artefact, (PAD, MASK)).text)
+    file["added_tokens"][-1]["lstrip"] = True
+    file["post_processor"] = _framed(separator, parse(artefact.text).ids()[separator])
+    return Artefact(as_text(file), separator)
+
+
+def with_special(artefact: Artefact, names: Iterable[str]) -> Artefact:
+    """The tokenizer with these special tokens behind all its ids; no text spells them.
+
+    Raises InputError where the vocabulary has learned one of them from the texts.
+    """
+    file, ids = json.loads(artefact.text), parse(artefact.text).ids()
+    for token_id, name in enumerate(names, max(ids.values()) + 1):
         if name in ids:
             raise InputError(f"the training texts spell {name!r} so often that it was learned. Take it out of them.")
         vocab = file["model"]["vocab"]
         vocab.update({name: token_id}) if isinstance(vocab, dict) else vocab.append([name, NEVER])
-        file["added_tokens"].append(special_token(token_id, name) | {"lstrip": name == MASK})
-    file["post_processor"] = _framed(separator, ids[separator])
-    return Artefact(as_text(file), separator)
+        file["added_tokens"].append(special_token(token_id, name))
+    return Artefact(as_text(file), artefact.separator)
 
 
 def _framed(separator: str, separator_id: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from tezgah.cores import available_cores
 from tezgah.errors import InputError
 from tezgah.tokenizer import wordpiece
-from tezgah.tokenizer.artefact import MASK, PAD, SEPARATOR, Artefact, byte_level_bpe, with_mask
+from tezgah.tokenizer.artefact import INFILL, MASK, PAD, SEPARATOR, Artefact, byte_level_bpe, with_mask, with_special
 from tezgah.tokenizer.count import Words, count_texts, without
 from tezgah.tokenizer.engine import train_bpe
 from tezgah.tokenizer.normalize import NORMALIZERS, Normalizer
@@ -21,7 +21,8 @@ class Method(NamedTuple):
 
     A pair that is rarer than `min_frequency` is not merged (bpe, wordpiece); tokens have fewer than
     `max_token_length` bytes (bpe); the alphabet is the `limit_alphabet` most frequent characters (wordpiece).
-    With `mask` there are [PAD] and [MASK] too, which a WordPiece has anyway (`artefact.with_mask`).
+    With `mask` there are [PAD] and [MASK] too, which a WordPiece has anyway (`artefact.with_mask`), with `infill` the
+    three tokens before the parts of a text that is to be filled in (`infill.py`).
     """
 
     split: Split
@@ -31,6 +32,7 @@ class Method(NamedTuple):
     max_token_length: int | None = None
     limit_alphabet: int | None = None
     mask: bool = False
+    infill: bool = False
 
     @property
     def rule(self) -> Rule:
@@ -38,14 +40,21 @@ class Method(NamedTuple):
         return "bert" if self.algorithm == "wordpiece" else self.split
 
     @property
-    def added(self) -> int:
-        """How many ids come behind the learned ones."""
-        return 2 if self.mask and self.algorithm != "wordpiece" else 0
+    def adds_mask(self) -> bool:
+        """Whether [PAD] and [MASK] come behind the learned ids."""
+        return self.mask and self.algorithm != "wordpiece"
 
-    def finished(self, text: str) -> Artefact:
-        """The tokenizer of a `tokenizer.json` with the usual separator."""
-        artefact = Artefact(text, SEPARATOR)
-        return with_mask(artefact) if self.added else artefact
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The tokens that come behind the learned ones."""
+        return ((PAD, MASK) if self.adds_mask else ()) + (INFILL if self.infill else ())
+
+    def finished(self, text: str, separator: str = SEPARATOR) -> Artefact:
+        """The tokenizer of a `tokenizer.json` with this separator."""
+        artefact = Artefact(text, separator)
+        if self.adds_mask:
+            artefact = with_mask(artefact)
+        return with_special(artefact, INFILL) if self.infill else artefact
 
 
 COUNTING: tuple[Algorithm, ...] = ("bpe", "wordpiece", "characters")  # all these learn from is counted words
@@ -61,8 +70,9 @@ def learn(chunks: Iterable[Chunk], vocab_size: int, method: Method) -> Artefact:
     normalizer = NORMALIZERS[method.normalize]
     if method.algorithm == "bytes":
         return method.finished(bytes_json(method.split, normalizer))
-    vocab = train_unigram(Normalizer(normalizer).chunks(chunks), vocab_size - method.added, method.split)
-    check_reached(len(vocab) + method.added, vocab_size)
+    size = vocab_size - len(method.added)
+    vocab = train_unigram(Normalizer(normalizer).chunks(chunks), size, method.split)
+    check_reached(len(vocab) + len(method.added), vocab_size)
     return method.finished(unigram_json(vocab, method.split, normalizer))
 
 
@@ -78,17 +88,17 @@ def learn_from_words(words: Words, vocab_size: int, method: Method) -> Artefact:
     normalizer = NORMALIZERS[method.normalize]
     if method.algorithm != "bpe" and not len(words.counts):
         raise InputError("the training texts are empty: there is no character to learn. Add text.")
+    size = vocab_size - len(method.added)
     if method.algorithm == "characters":
-        return method.finished(characters_json(words, vocab_size - method.added, method.split, normalizer))
+        return method.finished(characters_json(words, size, method.split, normalizer))
     if method.algorithm == "wordpiece":
-        vocab = wordpiece.train_wordpiece(words, vocab_size, method.min_frequency, method.limit_alphabet)
-        check_reached(len(vocab), vocab_size)
-        return Artefact(wordpiece.wordpiece_json(vocab, normalizer), wordpiece.SEPARATOR)
-    if method.mask:  # no token of a word is called as they are
-        words = without(without(words, PAD.encode()), MASK.encode())
-    size = vocab_size - method.added
+        vocab = wordpiece.train_wordpiece(words, size, method.min_frequency, method.limit_alphabet)
+        check_reached(len(vocab) + len(method.added), vocab_size)
+        return method.finished(wordpiece.wordpiece_json(vocab, normalizer), wordpiece.SEPARATOR)
+    for name in method.added:  # no token of a word is called as they are
+        words = without(words, name.encode())
     vocab, merges = train_bpe(words, size, SEPARATOR, method.min_frequency, method.max_token_length)
-    check_reached(len(vocab) + method.added, vocab_size)
+    check_reached(len(vocab) + len(method.added), vocab_size)
     return method.finished(byte_level_bpe(vocab, merges, method.split, SEPARATOR, normalizer))
 
 
@@ -98,9 +108,9 @@ def check_size(vocab_size: int, method: Method) -> None:
         raise InputError(
             f"tokenizer.vocab_size: {vocab_size:,} is beyond {LARGEST_VOCABULARY:,}, which no corpus fills. Lower it."
         )
-    least = SMALLEST_VOCABULARY + method.added
+    least = SMALLEST_VOCABULARY + len(method.added)
     if method.algorithm in ("bpe", "unigram") and vocab_size < least:
-        special = f"{SEPARATOR}, {PAD}, {MASK}" if method.added else SEPARATOR
+        special = ", ".join((SEPARATOR, *method.added))
         raise InputError(
             f"tokenizer.vocab_size: {vocab_size:,} is too small: {special} and the 256 bytes take "
             f"{least}. Set it to {least} or more."

@@ -70,12 +70,14 @@ class Tokenizer:
         max_token_length: int | None = None,
         limit_alphabet: int | None = None,
         mask: bool = False,
+        infill: bool = False,
     ) -> Self:
         """A tokenizer learned from texts: strings, Arrow string arrays, or batches with a `text` column.
 
         The same texts give the same tokenizer ("unigram" excepted). WordPiece cuts words in BERT's way, whatever
         the split. "characters" has at most `vocab_size` ids, "bytes" always 257. The next three are limits as in
-        `learn.Method`; with `mask` the vocabulary has [PAD] and [MASK] too, as an encoder needs them.
+        `learn.Method`; with `mask` the vocabulary has [PAD] and [MASK] too, as an encoder needs them, with `infill` the
+        tokens of `infill.py`.
         Raises InputError where the others find fewer ids than asked, or a vocabulary has no room for its alphabet.
 
         >>> tokenizer = Tokenizer.train(["su su su"], vocab_size=259)
@@ -85,7 +87,7 @@ class Tokenizer:
         >>> turkish.decode(turkish.encode("IŞIK"))
         'ışık'
         """
-        method = Method(split, algorithm, normalize, min_frequency, max_token_length, limit_alphabet, mask)
+        method = Method(split, algorithm, normalize, min_frequency, max_token_length, limit_alphabet, mask, infill)
         with compilation_told("tokenizer engine"):
             return cls(learn(utf8(texts), vocab_size, method))
 

@@ -1,4 +1,7 @@
-"""A corpus as token shards: every document behind a separator, one separator at the very end."""
+"""A corpus as token shards: every document behind a separator, one separator at the very end.
+
+What is trained on may be written to be filled in (`infill.py`); what is held out is as it was read, always.
+"""
 
 from contextlib import closing
 from pathlib import Path
@@ -14,17 +17,29 @@ from tezgah.corpus.reading import read_index as read_corpus_index
 from tezgah.corpus.writing import MOST_GROUPS
 from tezgah.tokenizer.tokenizer import Tokenizer
 from tezgah.tokens.index import FORMAT, SplitIndex, TokensIndex, dtype_of, shard_name, write_index
+from tezgah.tokens.infill import Encode, training_encoder
 from tezgah.tokens.npy import NpyWriter
 from tezgah.tokens.settings import TokensSettings
 
+TRAINED_ON = ("train", "sample")  # the sample stands for a stream's training split
 
-def build_tokens(corpus: Path, tokenizer: Tokenizer, settings: TokensSettings, folder: Path) -> TokensIndex:
-    """Write every split of the corpus into the empty `folder`, a batch of documents in memory at a time."""
+
+def build_tokens(
+    corpus: Path, tokenizer: Tokenizer, settings: TokensSettings, folder: Path, seed: int = 0
+) -> TokensIndex:
+    """Write every split of the corpus into the empty `folder`, a batch of documents in memory at a time.
+
+    `seed` decides which documents are written to be filled in, where the settings ask for some. Raises InputError for
+    such settings and a tokenizer without the tokens.
+    """
+    training = training_encoder(tokenizer, settings.fim_rate, seed)
     splits = read_corpus_index(corpus).splits
     total = sum(amount.bytes for amount in splits.values())
-    numbers = SourceNumbers()
+    numbers, written = SourceNumbers(), {}
     with progress("tokens", total, "B") as bar:
-        written = {split: _write_split(corpus, split, tokenizer, settings, folder, numbers, bar) for split in splits}
+        for split in splits:
+            encode = training if split in TRAINED_ON else tokenizer.encode_batch
+            written[split] = _write_split(corpus, split, tokenizer, encode, settings, folder, numbers, bar)
     index = TokensIndex(
         format=FORMAT,
         dtype=dtype_of(tokenizer.vocab_size),
@@ -42,6 +57,7 @@ def _write_split(
     corpus: Path,
     split: str,
     tokenizer: Tokenizer,
+    encode: Encode,
     settings: TokensSettings,
     folder: Path,
     numbers: "SourceNumbers",
@@ -56,7 +72,7 @@ def _write_split(
     ):
         for batch in read_batches(corpus, split, ("text", "source")):
             texts = batch["text"]
-            ids, starts = tokenizer.encode_batch(texts)  # (tokens,), (rows + 1,)
+            ids, starts = encode(texts)  # (tokens,), (rows + 1,)
             lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False)  # (rows,) UTF-8 bytes
             offsets.append(stream.length + starts[:-1] + np.arange(len(texts)))
             sizes.append(lengths)

@@ -20,6 +20,10 @@ class TokensSettings(Settings, frozen=True):
     ] = "joined"
     stride: Annotated[NaturalInt, Meta(description="tokens between two sequences' starts; 0 is context_length")] = 0
     keep_short: Annotated[bool, Meta(description="keep the last, short sequence of the validation split")] = True
+    fim_rate: Annotated[
+        Share,
+        Meta(description="share of the training documents cut in three, the middle last, to learn to fill it in"),
+    ] = 0.0
     shard_tokens: Annotated[PositiveInt, Meta(description="tokens in one shard file")] = 100_000_000
 
 

@@ -17,6 +17,7 @@ from tezgah.corpus.settings import CorpusSettings
 from tezgah.corpus.stream import training_texts
 from tezgah.corpus.tally import Tally
 from tezgah.tokenizer.tokenizer import Tokenizer
+from tezgah.tokens.infill import Encode
 
 SLICE_BYTES = 1 << 20  # of text that is encoded at once
 
@@ -33,14 +34,19 @@ class Piece:
 
 
 def read_pieces(
-    corpus: CorpusSettings, tokenizer: Tokenizer, passed_over: int = 0, only: str | None = None
+    corpus: CorpusSettings,
+    tokenizer: Tokenizer,
+    passed_over: int = 0,
+    only: str | None = None,
+    encode: Encode | None = None,
 ) -> Generator[Piece, None, None]:
     """The stream in order, from document number `passed_over` on; with `only`, that of this one of the sources.
 
     Those before it are read, but not encoded; for each few MB of them comes a piece with nothing in it.
+    `encode` writes documents as ids, where not as the tokenizer does (`infill.training_encoder`).
     """
     total = sum(file.size for file in list_inputs(corpus) if only in (None, file.source))
-    read = 0.0
+    read, encode = 0.0, encode or tokenizer.encode_batch
 
     def advance(size: float) -> None:
         nonlocal read
@@ -53,7 +59,7 @@ def read_pieces(
             yield Piece(np.empty(0, np.int64), 0, 0, 0, 0.0)
             continue
         for part in _slices(here):
-            ids, starts = tokenizer.encode_batch(part)  # (tokens,), (rows + 1,)
+            ids, starts = encode(part)  # (tokens,), (rows + 1,)
             yield Piece(
                 ids=np.insert(ids, starts[:-1], tokenizer.separator_id),
                 documents=len(part),
