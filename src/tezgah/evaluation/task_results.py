@@ -124,16 +124,22 @@ def summarize(
     )
 
 
-def parses(text: str) -> bool:
-    r"""Whether Python can parse a text.
+def parses(prompt: str, completion: str) -> bool:
+    r"""Whether there is a completion, and Python can parse it behind its prompt.
 
-    >>> parses("def f():\n    return 1"), parses("def f():\n    return ("), parses("(" * 10_000), parses("a\0")
-    (True, False, False, False)
+    What says nothing does not count: behind a docstring it would parse, and run, as a function that returns None.
+
+    >>> parses("def f():\n", "    return 1"), parses("def f():\n", "    return ("), parses('def f():\n    "f"\n', "\n")
+    (True, False, False)
+    >>> parses("", "(" * 10_000), parses("", "a\0")
+    (False, False)
     """
+    if not completion.strip():
+        return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of escapes and comparisons in what a model wrote
         try:
-            ast.parse(text)
+            ast.parse(prompt + completion)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return False
     return True

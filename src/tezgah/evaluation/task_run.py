@@ -139,7 +139,7 @@ class _Known:
         """Whether its first call must tell if a judged sample runs: what passed does, what is no code does not."""
         key = task.task_id, sample
         is_open = key not in self.calls and not self.verdicts[key].passed
-        return is_open and parses(task.prompt + self.samples[key].completion)
+        return is_open and parses(task.prompt, self.samples[key].completion)
 
     def result(self, task: Task, sample: int) -> Result:
         """All that is known of a sample, once it was judged."""
@@ -150,7 +150,7 @@ class _Known:
             sample=sample,
             raw=sampled.raw,
             completion=sampled.completion,
-            parses=parses(task.prompt + sampled.completion),
+            parses=parses(task.prompt, sampled.completion),
             runs=judged.passed or (key in self.calls and self.calls[key].runs),
             passed=judged.passed,
             reason=judged.reason,
