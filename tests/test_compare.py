@@ -66,6 +66,17 @@ def test_completions_stand_side_by_side_with_the_same_seeds(
     assert own["value"] != other["value"]
 
 
+def test_prompts_in_rows_of_json_are_taken_as_they_stand(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["\nWhen {they|we} came back", "def f():\n    "]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
+    told = ("--prompts", str(tmp_path / "prompts.jsonl"), "-n", "1", "--json")
+    assert compared(folder, tmp_path / "a.html", *told) == 0
+    families = json.loads(capsys.readouterr().out)["texts"]["families"]
+    assert [[row["prompt"] for row in family["prompts"]] for family in families] == [[text] for text in texts]
+
+
 def test_python_compares_as_the_verb_does(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prompts = folder / "prompts.txt"
     assert compared(folder, tmp_path / "a.html", "--prompts", str(prompts), "-n", "2", "--json") == 0

@@ -14,6 +14,7 @@ from tezgah.task_measure import Asked, TaskFlags, asked_of
 
 if TYPE_CHECKING:
     from tezgah.compare_page import TaskComparison
+    from tezgah.evaluation.prompts import Family
     from tezgah.evaluation.side_by_side import SideBySide
 
 OF_THE_VERB = ("o", "json")  # flags that are no settings
@@ -23,7 +24,7 @@ class CompareFlags(TaskFlags, frozen=True):
     """Flags of `compare`."""
 
     prompts: Annotated[
-        str, Meta(description="file of prompts, one a line; {a|b} in a line makes a family of prompts")
+        str, Meta(description='prompts, one a line, {a|b} in it a family of them; or JSON Lines with a "prompt"')
     ] = ""
     o: Annotated[str, Meta(description="page to write, .html; the results of tasks go to a folder beside it")] = (
         "compare.html"
@@ -85,11 +86,10 @@ def _texts(paths: list[str], names: list[str], flags: CompareFlags) -> "SideBySi
     """What both models write after the same prompts."""
     from tezgah.completing import Completer
     from tezgah.evaluation.continuations import score_continuations
-    from tezgah.evaluation.prompts import read_prompts
     from tezgah.evaluation.side_by_side import compare_texts, write_texts
     from tezgah.opening import opened
 
-    families = read_prompts(Path(flags.prompts))
+    families = _families(Path(flags.prompts))
     models = [opened(path) for path in paths]
     texts = [
         write_texts(
@@ -102,6 +102,17 @@ def _texts(paths: list[str], names: list[str], flags: CompareFlags) -> "SideBySi
     ]
     scores = [partial(score_continuations, model, tokenizer) for model, tokenizer in models]
     return compare_texts(names, families, texts, scores)
+
+
+def _families(path: Path) -> "list[Family]":
+    """The prompts of a file; those of JSON Lines, which `generate` reads too, as they stand."""
+    from tezgah.evaluation.prompts import Family, read_prompts
+    from tezgah.generation.prompts import JSON
+    from tezgah.generation.prompts import read_prompts as read_rows
+
+    if path.suffix not in JSON:
+        return read_prompts(path)
+    return [Family(each.text, ("",), (each.text,)) for each in read_rows(path)]
 
 
 def _tasks(paths: list[str], asked: Asked, folder: Path) -> "TaskComparison":

@@ -8,6 +8,8 @@ import msgspec
 
 from tezgah.errors import InputError
 
+JSON = (".jsonl", ".json")  # how the name of a file of rows ends
+
 
 class Prompt(NamedTuple):
     """A prompt, where it stands, and the task it belongs to, where its row names one."""
@@ -36,7 +38,7 @@ def read_prompts(path: Path) -> list[Prompt]:
         line = data[: error.start].count(b"\n") + 1
         raise InputError(f"{path}:{line}: is no UTF-8. Save the file as UTF-8.") from error
     lines = text.removesuffix("\n").split("\n") if text else []
-    read = _json_prompt if path.suffix in (".jsonl", ".json") else _line_prompt
+    read = _json_prompt if path.suffix in JSON else _line_prompt
     prompts = [read(line.removesuffix("\r"), f"{path}:{place}") for place, line in enumerate(lines, 1)]
     if not prompts:
         raise InputError(f"{path}: has no prompts. Write one a line.")
