@@ -255,6 +255,7 @@ def test_the_minute_of_crossing_counts_from_the_start_too(demo_run: Path) -> Non
     assert "below xz -9e of the same bytes (1.7500) | 1.50 min of training, 2.00 min after the start |" in told
 
 
+@pytest.mark.slow
 def test_two_sizes_are_told_with_their_crossings_and_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(two_sizes, "tezgah", in_this_process)
     monkeypatch.setattr(two_sizes, "SIZES", {"small": (1, 16, 2), "large": (2, 32, 1)})

@@ -51,6 +51,9 @@ loop.train(model, reader.Data(sequences, sequences, 0), settings, folder, "the r
 """
 
 
+EACH = 20  # steps from one checkpoint to the next, as TRAINING has it
+
+
 def start(folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen([sys.executable, "-c", TRAINING, str(folder)], stderr=subprocess.PIPE, text=True)
 
@@ -68,13 +71,17 @@ def rows(folder: Path) -> list[str]:
 
 
 def kill_at(step: int, folder: Path) -> int:
-    """Train until this step's row stands, then kill; the newest checkpoint's step."""
+    """Train until this step's row and the checkpoint before it stand, then kill; the newest checkpoint's step."""
     with start(folder) as process:
-        while len(rows(folder)) <= step:
+        while len(rows(folder)) <= step or newest(folder) < step // EACH * EACH:  # it is written beside the training
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
-    return max(int(path.name[5:]) for path in folder.glob("checkpoints/step-*"))
+    return newest(folder)
+
+
+def newest(folder: Path) -> int:
+    return max((int(path.name[5:]) for path in folder.glob("checkpoints/step-*")), default=0)
 
 
 def without_clock(line: str) -> dict[str, object]:
