@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from tezgah.training.reader import Data, Reading, Samples
 
 
-def check_mask(tokenizer: "Tokenizer", path: Path) -> None:
-    """Raise InputError, naming the file, for a ready tokenizer without [MASK]."""
+def check_mask(tokenizer: "Tokenizer", where: Path | str) -> None:
+    """Raise InputError, beginning with its file or who asks, for a ready tokenizer without [MASK]."""
     from tezgah.tokenizer.mask import mask_token
 
     try:
         mask_token(tokenizer)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{where}: {error}") from None
 
 
 def masked_data(data: "Data", tokenizer: "Tokenizer", recipe: Recipe) -> "Data":
