@@ -136,18 +136,20 @@ def products(cell: Cell, model: Any, rows: int) -> float:
     import numpy as np
 
     from tezgah.generation.cpu.packing import Packed
-    from tezgah.generation.cpu.products import product, share_of
+    from tezgah.generation.cpu.products import TILE, product, share_of
 
     packed, threads = Packed(model, cell.precision == "int8"), torch.get_num_threads()
     held = packed.matrices
     longest = max(max(each.shape) for each in held)
     x, out = np.ones((rows, longest), np.float32), np.empty((rows, longest), np.float32)
-    scales = np.ones(longest, np.float32)
+    wide = np.empty((threads, TILE * longest), np.float32)
 
     def share(thread: int) -> None:
         for matrix in held:
-            start, stop = share_of(len(matrix), thread, threads)
-            product(packed.kind, matrix.data_ptr(), scales, matrix.shape[1], x, rows, out, 0, start, stop)
+            length, share = matrix.shape[1], share_of(len(matrix), thread, threads)
+            inputs, outputs = (x.ctypes.data, 4 * length), (out.ctypes.data, 4 * longest)
+            address = wide[thread].ctypes.data
+            product(packed.kind, matrix.data_ptr(), length, *inputs, rows, *outputs, *share, address)
 
     pool = ThreadPoolExecutor(threads)
 

@@ -9,8 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tezgah.compiled import compiled as compiled_code
 from tezgah.generation.cpu.packing import can_pack, to_int8
-from tezgah.generation.cpu.products import product, share_of
+from tezgah.generation.cpu.pointwise import exponential
+from tezgah.generation.cpu.products import TILE, product, share_of
 from tezgah.generation.cpu.tokens import CompiledStep
 from tezgah.models.build import build_config, build_model
 from tezgah.models.causal import CausalLM
@@ -135,21 +137,22 @@ def test_weights_of_8_bits_are_the_rounded_models():
 @given(outputs=st.integers(1, 50), rows=st.integers(1, 17), vectors=st.integers(1, 5), seed=st.integers(0, 9))
 @settings(max_examples=30, deadline=None)
 def test_a_product_is_the_exact_one_rounded_for_weights_of_every_kind(outputs: int, rows: int, vectors: int, seed: int):
-    random = np.random.default_rng(seed)
-    x = random.normal(size=(rows, 16 * vectors)).astype(np.float32)
-    numbers = random.integers(-127, 128, (outputs, 16 * vectors))
-    scales = random.random(outputs).astype(np.float32)
+    random, length = np.random.default_rng(seed), 16 * vectors
+    x = random.normal(size=(rows, length)).astype(np.float32)
+    numbers = random.integers(-127, 128, (outputs, length))
+    wide = np.empty(TILE * length, np.float32)
     halves = torch.from_numpy(numbers / 64).bfloat16()
-    for weights, exact, factor in (
-        (numbers.astype(np.float32), numbers, np.ones(outputs)),
-        (halves.view(torch.uint16).numpy(), halves.double().numpy(), np.ones(outputs)),
-        (numbers.astype(np.int8), numbers, scales.astype(np.float64)),
+    for weights, exact in (
+        (numbers.astype(np.float32), numbers),
+        (halves.view(torch.uint16).numpy(), halves.double().numpy()),
+        (numbers.astype(np.int8), numbers),
     ):
         out = np.full((rows, outputs + 2), np.nan, np.float32)
         for thread in range(3):
             start, stop = share_of(outputs, thread, 3)
-            product(weights[:0, 0], weights.ctypes.data, scales, 16 * vectors, x, rows, out, 1, start, stop)
-        wanted = x.astype(np.float64) @ exact.T * factor
+            inputs, outside = (x.ctypes.data, x.strides[0]), (out.ctypes.data + 4, out.strides[0])
+            product(weights[:0, 0], weights.ctypes.data, length, *inputs, rows, *outside, start, stop, wide.ctypes.data)
+        wanted = x.astype(np.float64) @ exact.T
         np.testing.assert_allclose(out[:, 1:-1], wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
         assert np.isnan(out[:, [0, -1]]).all()
 
@@ -162,3 +165,25 @@ def test_models_that_the_step_does_not_know_are_left_to_torch():
     config = fresh("gpt2").config
     sums = dataclasses.replace(config, stack=dataclasses.replace(config.stack, norm_first=False))  # as the first GPT
     assert not can_pack(CausalLM(sums))
+
+
+@given(st.lists(st.floats(-87, 88, width=32), min_size=1, max_size=40))
+@settings(max_examples=30, deadline=None)
+def test_the_exponential_is_the_exact_one_to_the_last_bit_but_one(numbers: list[float]):
+    x = np.array(numbers, np.float32)
+    np.testing.assert_allclose(exponentials(x), np.exp(x.astype(np.float64)), rtol=2**-23)
+
+
+def test_the_exponential_of_what_is_no_number_is_none_and_of_what_is_far_out_is_held():
+    found = exponentials(np.array([np.nan, -np.inf, -200, 200, np.inf], np.float32))
+    assert np.isnan(found[0])
+    np.testing.assert_allclose(found[1:], np.exp(np.array([-87.0, -87.0, 88.0, 88.0])), rtol=1e-6)
+
+
+@compiled_code
+def exponentials(x: Any) -> Any:
+    """Of every number."""
+    out = np.empty_like(x)
+    for i in range(len(x)):
+        out[i] = exponential(x[i])
+    return out

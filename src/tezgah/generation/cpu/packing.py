@@ -1,6 +1,7 @@
 """A model's weights as the compiled step reads them: where they lie, or rounded to 8 bits."""
 
 import os
+from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -8,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tezgah.generation.cpu.step import GATE, GELU, GELU_TANH, RELU2, SILU, Floats, Shape, Weights
+from tezgah.generation.cpu.arrays import GATE, GELU, GELU_TANH, RELU2, SILU, Floats, Shape, Weights
 from tezgah.generation.cpu.vectors import LANES
 from tezgah.models.causal import CausalLM
 from tezgah.nn.mlp import GatedMLP
 
+_Held = tuple[NDArray[np.int64], Floats, Floats]  # addresses, scales, biases
 ACTIVATIONS = {"swiglu": SILU, "geglu": GELU, "gelu": GELU, "gelu_tanh": GELU_TANH, "relu2": RELU2}
 
 
@@ -23,12 +25,12 @@ class Packed:
         stack, blocks = model.config.stack, model.stack.blocks
         self.matrices: list[Tensor] = []  # the addresses' owners
         self._int8 = int8
-        addresses, scales, biases = zip(*(self._block(block) for block in blocks), strict=True)
-        head, head_scales = self._matrix(model.head_weight())
+        held = [self._block(block) for block in blocks]
+        held.append(self._matrices([model.head_weight()], [None]))
+        addresses, scales, biases = zip(*held, strict=True)
         final = model.stack.norm
         assert final is not None
-        norms = [np.stack([_norm(each.attention_norm), _norm(each.mlp_norm)]) for each in blocks]
-        norms.append(np.stack([_norm(final), _norm(final)]))
+        norms = [_norm(each) for block in blocks for each in (block.attention_norm, block.mlp_norm)]
         self.kind = np.empty(0, _kind(model.head_weight(), int8))
         self.shape = Shape(
             n_layers=stack.n_layers,
@@ -45,31 +47,28 @@ class Packed:
             has_qk_norm=stack.qk_norm,
         )
         self.weights = Weights(
-            matrices=np.array(addresses, np.int64),
-            scales=np.stack(scales),
-            biases=np.stack(biases),
-            norms=np.stack(norms),
+            matrices=np.concatenate(addresses),
+            scales=np.concatenate(scales),
+            biases=np.concatenate(biases) if any(map(np.any, biases)) else np.zeros(0, np.float32),
+            norms=np.stack([*norms, _norm(final)]),
             head_norms=np.stack([_head_norms(block.attention, stack.head_dim) for block in blocks]),
-            head=head,
-            head_scales=head_scales,
             cosines=_table(model.stack.cos),
             sines=_table(model.stack.sin),
         )
 
-    def _block(self, block: Any) -> tuple[list[int], Floats, Floats]:
-        """The addresses of a block's matrices, and the scales and biases of all their outputs."""
+    def _block(self, block: Any) -> _Held:
+        """What a block has of all its matrices; in the place of a gate's there is an address, even without one."""
         attention, mlp = block.attention, block.mlp
         inside = [mlp.up, mlp.gate] if isinstance(mlp, GatedMLP) else [mlp.up]
         layers = [attention.query, attention.key, attention.value, attention.output, *inside, mlp.down]
-        found = [self._matrix(layer.weight) for layer in layers]
-        addresses = [address for address, _ in found]
-        if len(inside) == 1:
-            addresses.insert(GATE, 0)
-        return (
-            addresses,
-            np.concatenate([scales for _, scales in found]),
-            np.concatenate([_bias(each) for each in layers]),
-        )
+        addresses, scales, biases = self._matrices([each.weight for each in layers], [each.bias for each in layers])
+        return addresses if len(inside) == 2 else np.insert(addresses, GATE, 0), scales, biases
+
+    def _matrices(self, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> _Held:
+        """The addresses of matrices, and the scales and biases of all their outputs."""
+        addresses, scales = zip(*(self._matrix(weight) for weight in weights), strict=True)
+        added = [_bias(weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+        return np.array(addresses, np.int64), np.concatenate(scales), np.concatenate(added)
 
     def _matrix(self, weight: Tensor) -> tuple[int, Floats]:
         """Where a matrix lies, and what its outputs are multiplied by."""
@@ -142,8 +141,8 @@ def _head_norms(attention: Any, head_dim: int) -> Floats:
     return _floats(torch.stack([attention.query_norm.weight, attention.key_norm.weight]))
 
 
-def _bias(layer: nn.Linear) -> Floats:
-    return np.zeros(layer.out_features, np.float32) if layer.bias is None else _floats(layer.bias)
+def _bias(weight: Tensor, bias: Tensor | None) -> Floats:
+    return np.zeros(len(weight), np.float32) if bias is None else _floats(bias)
 
 
 def _table(table: Tensor | None) -> Floats:

@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tezgah.compiled import compiled
-from tezgah.generation.cpu.vectors import dot_tile
+from tezgah.generation.cpu.vectors import LANES, dot_tile, widen
 
-BLOCK = 16  # outputs whose weights stay in a core's cache while all rows pass over them
+BLOCK = 16  # outputs that one thread takes at least
+TILE = 6  # outputs whose weights stay in a core's nearest cache while all rows pass over them
+WIDE_TILE = 8  # outputs of one row alone
 
 
 @compiled
@@ -32,63 +34,99 @@ def _tiles(rows: int, outputs: int) -> Any:
         out: int,
         out_stride: int,
         n: int,
+        ahead: int,
+        ahead_stride: int,
+        pace: int,
     ) -> None:
         """Addresses and strides as `dot_tile` has them; `n` outputs."""
         output = 0
         while output + outputs <= n:
             at, to = weights + output * stride, out + 4 * output
-            dot_tile(kind, outputs, rows, at, stride, x, x_stride, length, to, out_stride)
+            dot_tile(kind, outputs, rows, at, stride, x, x_stride, length, to, out_stride, ahead, ahead_stride, pace)
             output += outputs
         while output < n:
             at, to = weights + output * stride, out + 4 * output
-            dot_tile(kind, 1, rows, at, stride, x, x_stride, length, to, out_stride)
+            dot_tile(kind, 1, rows, at, stride, x, x_stride, length, to, out_stride, ahead, ahead_stride, pace)
             output += 1
 
     return tiles
 
 
-# As many outputs as sums, weights and inputs of so many rows leave room for in the vector registers.
-eight_rows, four_rows, two_rows, one_row = _tiles(8, 2), _tiles(4, 4), _tiles(2, 8), _tiles(1, 8)
+# As many sums as the 32 vector registers hold beside the weights; of one row as many as hide an addition's time.
+four_rows, three_rows, two_rows, single_row = _tiles(4, TILE), _tiles(3, TILE), _tiles(2, TILE), _tiles(1, WIDE_TILE)
+
+
+@compiled
+def one_row(kind: NDArray[Any], weights: int, stride: int, length: int, x: int, out: int, n: int) -> None:
+    """Dot products of one row with `n` rows of weights that lie `stride` bytes apart."""
+    pace = LANES * kind.itemsize
+    single_row(kind, weights, stride, length, x, 0, out, 0, n, WIDE_TILE * stride, stride, pace)
 
 
 @compiled
 def product(
     kind: NDArray[Any],
     weights: int,
-    scales: NDArray[np.float32],
     length: int,
-    x: NDArray[np.float32],
+    x: int,
+    x_stride: int,
     rows: int,
-    out: NDArray[np.float32],
-    first: int,
+    out: int,
+    out_stride: int,
     start: int,
     stop: int,
+    wide: int,
 ) -> None:
-    """Outputs `start` to `stop` of x · weightsᵀ into columns `first` + those of `out`; x is (rows, length).
+    """Outputs `start` to `stop` of x · weightsᵀ into those columns of `out`; x is (rows, length), out (rows, outputs).
 
-    `weights` is the address of (outputs, length) numbers of `kind`; `scales`, (outputs,), multiply int8's.
+    All but `kind` are numbers, addresses and strides in bytes: `weights` that of (outputs, length) numbers of `kind`,
+    `wide` that of 6 · length float32 for the weights that many rows share.
     """
-    stride, x_stride, out_stride = length * kind.itemsize, x.strides[0], out.strides[0]
-    for begin in range(start, stop, BLOCK):
-        n, at = min(stop, begin + BLOCK) - begin, weights + begin * stride
-        row = 0
-        while row < rows:
-            left = rows - row
-            from_ = x.ctypes.data + row * x_stride
-            to = out.ctypes.data + 4 * (first + begin) + row * out_stride
-            if left >= 8:
-                eight_rows(kind, at, stride, length, from_, x_stride, to, out_stride, n)
-                row += 8
-            elif left >= 4:
-                four_rows(kind, at, stride, length, from_, x_stride, to, out_stride, n)
-                row += 4
-            elif left >= 2:
-                two_rows(kind, at, stride, length, from_, x_stride, to, out_stride, n)
-                row += 2
-            else:
-                one_row(kind, at, stride, length, from_, x_stride, to, out_stride, n)
-                row += 1
-    if kind.itemsize == 1:
-        for row in range(rows):
-            for output in range(start, stop):
-                out[row, first + output] *= scales[output]
+    stride = length * kind.itemsize
+    if rows == 1:
+        one_row(kind, weights + start * stride, stride, length, x, out + 4 * start, stop - start)
+        return
+    single = np.empty(0, np.float32)
+    for begin in range(start, stop, TILE):
+        n, at, to = min(stop, begin + TILE) - begin, weights + begin * stride, out + 4 * begin
+        if kind.itemsize == 4 or rows <= 4:
+            _tile(kind, at, stride, length, x, x_stride, rows, to, out_stride, n, n * stride, stride)
+        else:
+            widen(kind, at, n * length, wide)
+            ahead = at + n * stride - wide
+            _tile(single, wide, 4 * length, length, x, x_stride, rows, to, out_stride, n, ahead, stride)
+
+
+@compiled
+def _tile(
+    kind: NDArray[Any],
+    weights: int,
+    stride: int,
+    length: int,
+    x: int,
+    x_stride: int,
+    rows: int,
+    out: int,
+    out_stride: int,
+    n: int,
+    ahead: int,
+    ahead_stride: int,
+) -> None:
+    """All rows' dot products with `n` outputs' weights.
+
+    The next tile's lie `ahead` bytes further. They are asked for while the first half of the rows is computed, a part
+    with every four: all at once would be waited for.
+    """
+    parts = max(1, rows // 8)
+    pace = ahead_stride // parts * LANES // length
+    for row in range(0, rows, 4):
+        left, from_, to = rows - row, x + row * x_stride, out + row * out_stride
+        soon = ahead + min(row // 4, parts - 1) * (ahead_stride // parts)
+        if left >= 4:
+            four_rows(kind, weights, stride, length, from_, x_stride, to, out_stride, n, soon, ahead_stride, pace)
+        elif left == 3:
+            three_rows(kind, weights, stride, length, from_, x_stride, to, out_stride, n, soon, ahead_stride, pace)
+        elif left == 2:
+            two_rows(kind, weights, stride, length, from_, x_stride, to, out_stride, n, soon, ahead_stride, pace)
+        else:
+            single_row(kind, weights, stride, length, from_, x_stride, to, out_stride, n, soon, ahead_stride, pace)

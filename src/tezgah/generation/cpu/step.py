@@ -1,82 +1,36 @@
 """One token of every row through a whole transformer, in compiled code that several threads run together.
 
 The same arithmetic as `nn/`, in float32 between the products. A thread computes its share of a product's outputs,
-then waits for the others: four times a block. Everything small (norms, sums) every thread computes for itself, which
+then waits for the others: five times a block. Everything small (norms, sums) every thread computes for itself, which
 takes less time than waiting would.
 """
 
-import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tezgah.compiled import compiled
-from tezgah.generation.cpu.products import one_row, product, share_of
-from tezgah.generation.cpu.vectors import (
-    LANES,
-    arrive,
-    arrived,
-    bits_of,
-    give_way,
-    mix_tile,
+from tezgah.generation.cpu.arrays import (
+    DOWN,
+    GATE,
+    KEY,
+    MATRICES,
+    OUTPUT,
+    QUERY,
+    UP,
+    VALUE,
+    Floats,
+    Shape,
+    Weights,
+    Work,
 )
+from tezgah.generation.cpu.attention import attend
+from tezgah.generation.cpu.memory import address_of, arrive, arrived, floats_at, give_way
+from tezgah.generation.cpu.pointwise import activate, add, multiply, normalize
+from tezgah.generation.cpu.products import product, share_of
 
-Floats = NDArray[np.float32]
 PATIENCE = 4_000  # looks at the counter before another thread may have the core
-QUERY, KEY, VALUE, OUTPUT, UP, GATE, DOWN = range(7)  # the matrices of a block
-SILU, GELU, GELU_TANH, RELU2 = range(4)
-
-
-class Shape(NamedTuple):
-    """Sizes and parts, as in `StackConfig`; `activation` is one of the four above."""
-
-    n_layers: int
-    width: int
-    n_heads: int
-    n_kv_heads: int
-    head_dim: int
-    mlp_width: int
-    vocab_size: int
-    is_rms: bool
-    epsilon: float
-    activation: int
-    is_gated: bool
-    has_qk_norm: bool
-
-
-class Weights(NamedTuple):
-    """Addresses of the matrices, all of one kind, and whatever is small as arrays.
-
-    `scales` and `biases`, (n_layers, outputs of a block), have a number for every output of the seven matrices in
-    their order; `norms` is (n_layers + 1, 2, 2, width): attention's and the MLP's weight and bias, the last block's
-    successor holding the final norm's. `cosines` and `sines`, (positions, pairs), are empty where positions are not
-    rotary.
-    """
-
-    matrices: NDArray[np.int64]
-    scales: Floats
-    biases: Floats
-    norms: Floats
-    head_norms: Floats  # (n_layers, 2, head_dim) of queries and keys
-    head: int
-    head_scales: Floats
-    cosines: Floats
-    sines: Floats
-
-
-class Work(NamedTuple):
-    """Where the numbers of a step lie. `x` and `normed` are every thread's own, (threads, rows, width)."""
-
-    x: Floats
-    normed: Floats
-    heads: Floats  # (rows, queries + keys + values)
-    mixed: Floats  # (rows, queries)
-    out: Floats  # (rows, width)
-    inside: Floats  # (rows, mlp_width, twice where it is gated)
-    scores: Floats  # (threads, positions)
-    logits: Floats  # (rows, vocab)
-    counter: NDArray[np.int64]  # (1,): how often a thread has arrived
 
 
 @compiled
@@ -96,199 +50,113 @@ def token_step(
     `kind` is an empty array of the matrices' type; `keys` and `values`, (layers, rows, kv_heads, capacity, head_dim),
     get the token's, at `lengths` of each row.
     """
-    rows = len(lengths)
+    rows, width = len(lengths), shape.width
     queries, kept = shape.n_heads * shape.head_dim, shape.n_kv_heads * shape.head_dim
-    x, normed = work.x[thread], work.normed[thread]
-    phase = 0
+    x, normed, wide = work.x[thread], work.normed[thread], work.wide[thread]
+    outputs, inner = share_of(width, thread, threads), share_of(shape.mlp_width, thread, threads)
+    place, phase = 0, 0
     for layer in range(shape.n_layers):
-        scales, biases, at = weights.scales[layer], weights.biases[layer], weights.matrices[layer]
-        _normalize(x, rows, weights.norms[layer, 0], shape, normed)
-        first = 0
+        matrix = MATRICES * layer
+        _normalize(x, rows, weights.norms, 2 * layer, shape, normed)
+        to = 0
         for part in (QUERY, KEY, VALUE):
             size = queries if part == QUERY else kept
-            start, stop = share_of(size, thread, threads)
-            product(kind, at[part], scales[first:], shape.width, normed, rows, work.heads, first, start, stop)
-            _add(work.heads, rows, first + start, first + stop, biases, first + start)
-            first += size
+            share = share_of(size, thread, threads)
+            _multiply(kind, weights, matrix + part, place + to, width, normed, rows, work.heads, to, share, wide)
+            to += size
+        place += to
         phase = _meet(work.counter, threads, phase)
-        _attend(thread, threads, layer, shape, weights, work, keys, values, lengths)
+        attend(thread, threads, layer, shape, weights, work, keys, values, lengths)
         phase = _meet(work.counter, threads, phase)
-        start, stop = share_of(shape.width, thread, threads)
-        product(kind, at[OUTPUT], scales[first:], queries, work.mixed, rows, work.out, 0, start, stop)
-        _add(work.out, rows, start, stop, biases, first + start)
-        first += shape.width
+        _multiply(kind, weights, matrix + OUTPUT, place, queries, work.mixed, rows, work.out, 0, outputs, wide)
+        place += width
         phase = _meet(work.counter, threads, phase)
-        _sum(x, rows, work.out, shape.width)
-        _normalize(x, rows, weights.norms[layer, 1], shape, normed)
-        start, stop = share_of(shape.mlp_width, thread, threads)
-        for place in range(2 if shape.is_gated else 1):
-            to = place * shape.mlp_width
-            product(kind, at[UP + place], scales[first:], shape.width, normed, rows, work.inside, to, start, stop)
-            _add(work.inside, rows, to + start, to + stop, biases, first + start)
-            first += shape.mlp_width
-        _activate(work.inside, rows, start, stop, shape)
+        _add(x, rows, work.out)
+        _normalize(x, rows, weights.norms, 2 * layer + 1, shape, normed)
+        for part in range(UP, GATE + shape.is_gated):
+            to = shape.mlp_width * (part - UP)
+            _multiply(kind, weights, matrix + part, place, width, normed, rows, work.inside, to, inner, wide)
+            place += shape.mlp_width
+        _activate(work.inside, rows, inner, shape)
         phase = _meet(work.counter, threads, phase)
-        start, stop = share_of(shape.width, thread, threads)
-        product(kind, at[DOWN], scales[first:], shape.mlp_width, work.inside, rows, work.out, 0, start, stop)
-        _add(work.out, rows, start, stop, biases, first + start)
+        _multiply(kind, weights, matrix + DOWN, place, shape.mlp_width, work.inside, rows, work.out, 0, outputs, wide)
+        place += width
         phase = _meet(work.counter, threads, phase)
-        _sum(x, rows, work.out, shape.width)
-    _normalize(x, rows, weights.norms[shape.n_layers, 0], shape, normed)
-    start, stop = share_of(shape.vocab_size, thread, threads)
-    product(kind, weights.head, weights.head_scales, shape.width, normed, rows, work.logits, 0, start, stop)
+        _add(x, rows, work.out)
+    _normalize(x, rows, weights.norms, 2 * shape.n_layers, shape, normed)
+    share = share_of(shape.vocab_size, thread, threads)
+    matrix = MATRICES * shape.n_layers
+    _multiply(kind, weights, matrix, place, width, normed, rows, work.logits, 0, share, wide)
+
+
+@compiled
+def _multiply(
+    kind: NDArray[Any],
+    weights: Weights,
+    matrix: int,
+    place: int,
+    length: int,
+    x: Floats,
+    rows: int,
+    out: Floats,
+    to: int,
+    share: tuple[int, int],
+    wide: Floats,
+) -> None:
+    """A thread's share of x · matrixᵀ, scaled and biased, into `out` from its column `to` on; x is (rows, length).
+
+    `matrix` is its number among the matrices, `place` that of its first output among the outputs of all.
+    """
+    start, stop = share
+    address, output = weights.matrices[matrix], address_of(out) + 4 * to
+    x_stride, out_stride = x.strides[0], out.strides[0]
+    product(kind, address, length, address_of(x), x_stride, rows, output, out_stride, start, stop, address_of(wide))
+    first, n = 4 * (place + start), stop - start
+    for row in range(rows):
+        outputs = floats_at(output + row * out_stride + 4 * start, n)
+        if kind.itemsize == 1:
+            multiply(outputs, floats_at(address_of(weights.scales) + first, n))
+        if len(weights.biases):
+            add(outputs, floats_at(address_of(weights.biases) + first, n))
+
+
+@compiled
+def _normalize(x: Floats, rows: int, norms: Floats, norm: int, shape: Shape, out: Floats) -> None:
+    """All rows, by weight and bias of one of `norms`, (norms, 2, width)."""
+    at = address_of(norms) + norm * norms.strides[0]
+    weight, bias = floats_at(at, shape.width), floats_at(at + norms.strides[1], shape.width)
+    for row in range(rows):
+        to = floats_at(address_of(out) + row * out.strides[0], shape.width)
+        normalize(floats_at(address_of(x) + row * x.strides[0], shape.width), weight, bias, shape, to)
+
+
+@compiled
+def _activate(inside: Floats, rows: int, share: tuple[int, int], shape: Shape) -> None:
+    """A thread's share of the columns of all rows; a gated MLP's gate lies behind what it multiplies."""
+    start, stop = share
+    for row in range(rows):
+        at = address_of(inside) + row * inside.strides[0] + 4 * start
+        behind = 4 * shape.mlp_width if shape.is_gated else 0
+        activate(floats_at(at + behind, stop - start), floats_at(at, stop - start), shape)
+
+
+@compiled
+def _add(x: Floats, rows: int, added: Floats) -> None:
+    """Rows of `added` onto those of `x`."""
+    for row in range(rows):
+        out = floats_at(address_of(x) + row * x.strides[0], x.shape[1])
+        add(out, floats_at(address_of(added) + row * added.strides[0], x.shape[1]))
 
 
 @compiled
 def _meet(counter: NDArray[np.int64], threads: int, phase: int) -> int:
     """Wait until every thread has come to the end of this phase; the number of the next."""
     phase += 1
-    arrive(counter.ctypes.data)
+    at = address_of(counter)
+    arrive(at)
     looks = 0
-    while arrived(counter.ctypes.data) < phase * threads:
+    while arrived(at) < phase * threads:
         looks += 1
         if looks > PATIENCE:
             give_way()
     return phase
-
-
-@compiled
-def _attend(
-    thread: int,
-    threads: int,
-    layer: int,
-    shape: Shape,
-    weights: Weights,
-    work: Work,
-    keys: NDArray[Any],
-    values: NDArray[Any],
-    lengths: NDArray[np.int64],
-) -> None:
-    """Attention of this thread's share of the key heads of all rows, each with the query heads of its group."""
-    size = shape.head_dim
-    group = shape.n_heads // shape.n_kv_heads
-    queries, kept = shape.n_heads * size, shape.n_kv_heads * size
-    scores, heads = work.scores[thread], work.heads
-    units = len(lengths) * shape.n_kv_heads
-    kind = keys[0, 0, 0, 0, :0]
-    stride = keys.strides[3]
-    for unit in range(units * thread // threads, units * (thread + 1) // threads):
-        row, head = unit // shape.n_kv_heads, unit % shape.n_kv_heads
-        position = lengths[row]
-        time = position + 1
-        key = heads[row, queries + head * size : queries + (head + 1) * size]
-        _turn(key, weights.head_norms[layer, 1], position, shape, weights, 1.0)
-        _keep(key, keys[layer, row, head, position])
-        _keep(heads[row, queries + kept + head * size :], values[layer, row, head, position])
-        held, mixed_from = keys[layer, row, head].ctypes.data, values[layer, row, head].ctypes.data
-        for query_head in range(head * group, (head + 1) * group):
-            query = heads[row, query_head * size : (query_head + 1) * size]
-            _turn(query, weights.head_norms[layer, 0], position, shape, weights, 1.0 / math.sqrt(size))
-            one_row(kind, held, stride, size, query.ctypes.data, 0, scores.ctypes.data, 0, time)
-            _softmax(scores, time)
-            out = work.mixed[row, query_head * size : (query_head + 1) * size].ctypes.data
-            begin = 0
-            while begin + 4 * LANES <= size:
-                at = mixed_from + begin * keys.itemsize
-                mix_tile(kind, 4, scores.ctypes.data, time, at, stride, out + 4 * begin)
-                begin += 4 * LANES
-            while begin < size:
-                at = mixed_from + begin * keys.itemsize
-                mix_tile(kind, 1, scores.ctypes.data, time, at, stride, out + 4 * begin)
-                begin += LANES
-
-
-@compiled
-def _turn(head: Floats, norm: Floats, position: int, shape: Shape, weights: Weights, factor: float) -> None:
-    """A query or key normalized, rotated to its position, and multiplied."""
-    pairs = shape.head_dim // 2
-    if shape.has_qk_norm:
-        square = 0.0
-        for i in range(2 * pairs):
-            square += np.float64(head[i]) * np.float64(head[i])
-        scale = np.float32(1.0 / math.sqrt(square / (2 * pairs) + shape.epsilon))
-        for i in range(2 * pairs):
-            head[i] = head[i] * scale * norm[i]
-    if weights.cosines.shape[0]:
-        for i in range(pairs):
-            cos, sin = weights.cosines[position, i], weights.sines[position, i]
-            a, b = head[i], head[i + pairs]
-            head[i], head[i + pairs] = a * cos - b * sin, b * cos + a * sin
-    for i in range(2 * pairs):
-        head[i] *= np.float32(factor)
-
-
-@compiled
-def _keep(numbers: Floats, kept: NDArray[Any]) -> None:
-    """Numbers into the cache: as they are, or as bfloat16's bits, rounded to the nearest, to even from the middle."""
-    for i in range(len(kept)):
-        if kept.itemsize == 2:
-            bits = bits_of(numbers[i])
-            kept[i] = np.uint16((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
-        else:
-            kept[i] = numbers[i]
-
-
-@compiled
-def _softmax(scores: Floats, time: int) -> None:
-    top = scores[0]
-    for place in range(1, time):
-        top = max(top, scores[place])
-    total = 0.0
-    for place in range(time):
-        scores[place] = math.exp(scores[place] - top)
-        total += scores[place]
-    share = np.float32(1.0 / total)
-    for place in range(time):
-        scores[place] *= share
-
-
-@compiled
-def _normalize(x: Floats, rows: int, norm: Floats, shape: Shape, out: Floats) -> None:
-    """`x`, (rows, width), by root mean square, or by mean and deviation; `norm` holds weight and bias."""
-    width = shape.width
-    for row in range(rows):
-        mean, square = 0.0, 0.0
-        if not shape.is_rms:
-            for i in range(width):
-                mean += x[row, i]
-            mean /= width
-        for i in range(width):
-            square += (x[row, i] - mean) * (x[row, i] - mean)
-        scale = np.float32(1.0 / math.sqrt(square / width + shape.epsilon))
-        middle = np.float32(mean)
-        for i in range(width):
-            out[row, i] = (x[row, i] - middle) * scale * norm[0, i] + norm[1, i]
-
-
-@compiled
-def _activate(inside: Floats, rows: int, start: int, stop: int, shape: Shape) -> None:
-    """The activation of columns `start` to `stop`; of a gated MLP that of the gate's, which lie behind, times them."""
-    to = shape.mlp_width
-    for row in range(rows):
-        for i in range(start, stop):
-            z = inside[row, to + i] if shape.is_gated else inside[row, i]
-            if shape.activation == SILU:
-                y = z / (np.float32(1.0) + math.exp(-z))
-            elif shape.activation == GELU:
-                y = np.float32(0.5) * z * (np.float32(1.0) + math.erf(z * np.float32(0.7071067811865476)))
-            elif shape.activation == GELU_TANH:  # the tanh approximation: z · sigmoid(2 √(2/π) (z + 0.044715 z³))
-                u = z * (np.float32(1.5957691216057308) + np.float32(0.07135481282553183) * z * z)
-                y = z / (np.float32(1.0) + math.exp(-u))
-            else:
-                y = max(z, np.float32(0.0)) * max(z, np.float32(0.0))
-            inside[row, i] = inside[row, i] * y if shape.is_gated else y
-
-
-@compiled
-def _sum(x: Floats, rows: int, added: Floats, width: int) -> None:
-    for row in range(rows):
-        for i in range(width):
-            x[row, i] += added[row, i]
-
-
-@compiled
-def _add(out: Floats, rows: int, start: int, stop: int, biases: Floats, first: int) -> None:
-    """Biases, from `first` on, onto columns `start` to `stop`."""
-    for row in range(rows):
-        for i in range(stop - start):
-            out[row, start + i] += biases[first + i]

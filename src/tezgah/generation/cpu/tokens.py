@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tezgah.compiled import compilation_told
+from tezgah.generation.cpu.arrays import Floats, Work
 from tezgah.generation.cpu.packing import Packed
-from tezgah.generation.cpu.step import Floats, Work, token_step
+from tezgah.generation.cpu.products import TILE
+from tezgah.generation.cpu.step import token_step
+from tezgah.generation.cpu.vectors import LANES
 
 if TYPE_CHECKING:
     from tezgah.models.causal import CausalLM
@@ -99,7 +102,8 @@ def _work(packed: Packed, threads: int, rows: int, capacity: int) -> Work:
         mixed=zeros(rows, queries),
         out=zeros(rows, shape.width),
         inside=zeros(rows, shape.mlp_width * (1 + shape.is_gated)),
-        scores=zeros(threads, capacity),
+        scores=zeros(threads, capacity + LANES),
+        wide=zeros(threads, TILE * max(queries, shape.width, shape.mlp_width)),
         logits=zeros(rows, shape.vocab_size),
         counter=np.zeros(1, np.int64),
     )

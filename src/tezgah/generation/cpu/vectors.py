@@ -1,4 +1,4 @@
-"""What numba cannot say of itself: products of 16 numbers at once, and a barrier between threads, as LLVM code.
+"""What numba cannot say of itself: sums and products of 16 numbers at once, as LLVM code.
 
 Every sum is made in one order, whatever the number of rows beside it and whatever the machine's vectors hold: 16
 partial sums, added pairwise at the end. So a row comes out the same to the bit in any batch. Arrays are handed over
@@ -6,6 +6,7 @@ as addresses, because the weights of a model are many arrays of one kind: `kind`
 (float32; uint16 for the bits of bfloat16; int8).
 """
 
+import math
 from typing import Any
 
 from llvmlite import ir
@@ -34,34 +35,39 @@ def dot_tile(
     length: Any,
     out: Any,
     out_stride: Any,
+    ahead: Any,
+    ahead_stride: Any,
+    pace: Any,
 ) -> Any:
     """Dot products of `outputs` rows of weights with `rows` rows of float32, each `length` long, into `out`.
 
-    Strides are in bytes; outputs of one row lie side by side. `outputs` and `rows` are literals.
+    Strides are in bytes; outputs of one row lie side by side. `outputs` and `rows` are literals. With every 16 numbers,
+    memory is asked for that is read soon: that many pieces, `ahead_stride` apart, the first of which begins `ahead`
+    bytes after the weights, each of them by `pace` bytes further.
     """
     item, n_outputs, n_rows = kind.dtype, outputs.literal_value, rows.literal_value
-    signature = types.void(kind, outputs, rows, *[types.int64] * 7)
+    signature = types.void(kind, outputs, rows, *[types.int64] * 10)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        weights, weights_stride, x, x_stride, length, out, out_stride = arguments[3:]
+        weights, weights_stride, x, x_stride, length, out, out_stride, ahead, ahead_stride, pace = arguments[3:]
         multiply_add = _multiply_add(builder)
         weight_rows = [builder.add(weights, builder.mul(weights_stride, _long(o))) for o in range(n_outputs)]
         x_rows = [builder.add(x, builder.mul(x_stride, _long(r))) for r in range(n_rows)]
-        ahead = builder.mul(weights_stride, _long(n_outputs))  # bytes to the rows that the next tile reads
+        soon = builder.add(weights, ahead)
         with _Loop(builder, length, LANES, n_outputs * n_rows) as loop:
             held = [_load(builder, item, row, loop.index) for row in weight_rows]
-            for row in weight_rows:
-                _prefetch(builder, builder.add(row, ahead), loop.index, item)
+            further = builder.add(soon, builder.mul(builder.udiv(loop.index, _long(LANES)), pace))
+            for o in range(n_outputs):
+                _prefetch(builder, builder.add(further, builder.mul(ahead_stride, _long(o))))
             for r, row in enumerate(x_rows):
                 numbers = _load(builder, types.float32, row, loop.index)
                 for o, weight in enumerate(held):
                     place = r * n_outputs + o
                     loop.sums[place] = builder.call(multiply_add, [weight, numbers, loop.sums[place]])
+        totals = _totals(builder, loop.sums)
         for r in range(n_rows):
-            for o in range(n_outputs):
-                total = _total(builder, loop.sums[r * n_outputs + o])
-                to = builder.add(out, builder.add(builder.mul(out_stride, _long(r)), _long(4 * o)))
-                builder.store(total, builder.inttoptr(to, _FLOAT.as_pointer()))
+            to = builder.add(out, builder.mul(out_stride, _long(r)))
+            _store(builder, totals, r * n_outputs, n_outputs, to)
         return context.get_dummy_value()
 
     return signature, generate
@@ -90,58 +96,72 @@ def mix_tile(
                 numbers = _load(builder, item, row, _long(place * LANES))
                 loop.sums[place] = builder.call(multiply_add, [spread, numbers, loop.sums[place]])
         for place in range(n_vectors):
-            store = builder.store(loop.sums[place], _pointer(builder, out, _long(place * LANES), 4, _VECTOR))
-            store.align = 4
+            builder.store(loop.sums[place], _pointer(builder, out, _long(place * LANES), 4, _VECTOR)).align = 4
         return context.get_dummy_value()
 
     return signature, generate
 
 
 @intrinsic
-def arrive(context: Any, counter: Any) -> Any:
-    """Count one more thread as arrived at the address `counter` of an int64."""
-    signature = types.void(types.int64)
+def dot(context: Any, x: Any, y: Any, length: Any) -> Any:
+    """Σ x · y over float32 at two addresses."""
+    signature = types.float32(*[types.int64] * 3)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = builder.inttoptr(arguments[0], _LONG.as_pointer())
-        builder.atomic_rmw("add", pointer, _long(1), "seq_cst")
+        x, y, length = arguments
+        multiply_add = _multiply_add(builder)
+        with _Loop(builder, length, LANES, 1) as loop:
+            pair = [_load(builder, types.float32, row, loop.index) for row in (x, y)]
+            loop.sums[0] = builder.call(multiply_add, [*pair, loop.sums[0]])
+        return _first(builder, _totals(builder, loop.sums)[0])
+
+    return signature, generate
+
+
+@intrinsic
+def total(context: Any, x: Any, length: Any) -> Any:
+    """Σ x over float32 at an address."""
+    signature = types.float32(*[types.int64] * 2)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, length = arguments
+        with _Loop(builder, length, LANES, 1) as loop:
+            loop.sums[0] = builder.fadd(loop.sums[0], _load(builder, types.float32, x, loop.index))
+        return _first(builder, _totals(builder, loop.sums)[0])
+
+    return signature, generate
+
+
+@intrinsic
+def highest(context: Any, x: Any, length: Any) -> Any:
+    """The highest of float32 at an address."""
+    signature = types.float32(*[types.int64] * 2)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, length = arguments
+
+        def higher(one: Any, other: Any) -> Any:
+            return builder.select(builder.fcmp_ordered(">", one, other), one, other)
+
+        with _Loop(builder, length, LANES, 1, -math.inf) as loop:
+            loop.sums[0] = higher(loop.sums[0], _load(builder, types.float32, x, loop.index))
+        return _first(builder, _totals(builder, loop.sums, higher)[0])
+
+    return signature, generate
+
+
+@intrinsic
+def widen(context: Any, kind: Any, numbers: Any, length: Any, out: Any) -> Any:
+    """Numbers of `kind` at an address as float32 at another."""
+    item = kind.dtype
+    signature = types.void(kind, *[types.int64] * 3)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        numbers, length, out = arguments[1:]
+        with _Loop(builder, length, LANES, 0) as loop:
+            wide = _load(builder, item, numbers, loop.index)
+            builder.store(wide, _pointer(builder, out, loop.index, 4, _VECTOR)).align = 4
         return context.get_dummy_value()
-
-    return signature, generate
-
-
-@intrinsic
-def arrived(context: Any, counter: Any) -> Any:
-    """How many threads have arrived at the address `counter`."""
-    signature = types.int64(types.int64)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = builder.inttoptr(arguments[0], _LONG.as_pointer())
-        return builder.load_atomic(pointer, "seq_cst", 8)
-
-    return signature, generate
-
-
-@intrinsic
-def give_way(context: Any) -> Any:
-    """Let another thread have this core."""
-    signature = types.void()
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_INT, []), "sched_yield")
-        builder.call(function, [])
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@intrinsic
-def bits_of(context: Any, number: Any) -> Any:
-    """The 32 bits of a float32."""
-    signature = types.uint32(types.float32)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], _INT)
 
     return signature, generate
 
@@ -149,7 +169,7 @@ def bits_of(context: Any, number: Any) -> Any:
 class _Loop:
     """A loop of LLVM code from 0 up to an end, at least once, with vectors that are summed in it."""
 
-    def __init__(self, builder: Any, end: Any, step: int, n_sums: int) -> None:
+    def __init__(self, builder: Any, end: Any, step: int, n_sums: int, begun_with: float = 0.0) -> None:
         self._builder, self._end, self._step = builder, end, step
         before, self._body = builder.block, builder.append_basic_block("loop")
         self._after = builder.append_basic_block("after")
@@ -159,7 +179,7 @@ class _Loop:
         self.index.add_incoming(_long(0), before)
         self._begun = [builder.phi(_VECTOR) for _ in range(n_sums)]
         for begun in self._begun:
-            begun.add_incoming(ir.Constant(_VECTOR, [0.0] * LANES), before)
+            begun.add_incoming(ir.Constant(_VECTOR, [begun_with] * LANES), before)
         self.sums: list[Any] = list(self._begun)
 
     def __enter__(self) -> "_Loop":
@@ -191,23 +211,46 @@ def _load(builder: Any, item: Any, row: Any, at: Any) -> Any:
     return builder.sitofp(builder.sext(loaded, _INTS), _VECTOR)
 
 
-def _prefetch(builder: Any, row: Any, at: Any, item: Any) -> None:
-    """Ask for what lies at number `at` of a row that is read soon."""
+def _prefetch(builder: Any, address: Any) -> None:
+    """Ask for what lies at an address that is read soon."""
     kind = ir.FunctionType(ir.VoidType(), [_BYTE_POINTER, _INT, _INT, _INT])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    pointer = _pointer(builder, row, at, item.bitwidth // 8, ir.IntType(8))
+    pointer = builder.inttoptr(address, _BYTE_POINTER)
     builder.call(function, [pointer, ir.Constant(_INT, 0), ir.Constant(_INT, 2), ir.Constant(_INT, 1)])
 
 
-def _total(builder: Any, vector: Any) -> Any:
-    """The sum of 16 numbers, halves added to one another until one is left."""
+def _totals(builder: Any, vectors: list[Any], join: Any = None) -> list[Any]:
+    """The sums of the 16 numbers of every vector, side by side in vectors of 16, the first 16 in the first.
+
+    Halves are added to one another until one number is left, those of two vectors at once: a vector that holds
+    16 / n numbers of n vectors becomes one that holds half as many of twice as many. `join` in place of sums.
+    """
     width = LANES
     while width > 1:
         width //= 2
-        of = ir.VectorType(_INT, width)
-        low = builder.shuffle_vector(vector, vector, ir.Constant(of, list(range(width))))
-        high = builder.shuffle_vector(vector, vector, ir.Constant(of, list(range(width, 2 * width))))
-        vector = builder.fadd(low, high)
+        firsts = [lane for lane in range(2 * LANES) if lane // width % 2 == 0]
+        pairs = [(vectors[i], vectors[min(i + 1, len(vectors) - 1)]) for i in range(0, len(vectors), 2)]
+        vectors = []
+        for one, other in pairs:
+            low, high = (
+                builder.shuffle_vector(one, other, ir.Constant(_INTS, [lane + add for lane in firsts]))
+                for add in (0, width)
+            )
+            vectors.append((join or builder.fadd)(low, high))
+    return vectors
+
+
+def _store(builder: Any, vectors: list[Any], first: int, count: int, to: Any) -> None:
+    """`count` numbers of vectors that stand side by side, from the one of place `first` on, to an address."""
+    step = 2 if count % 2 == 0 else 1  # pairs cost half as many instructions
+    for place in range(first, first + count, step):
+        lanes = ir.Constant(ir.VectorType(_INT, step), [place % LANES + lane for lane in range(step)])
+        held = vectors[place // LANES]
+        pointer = _pointer(builder, to, _long(place - first), 4, ir.VectorType(_FLOAT, step))
+        builder.store(builder.shuffle_vector(held, held, lanes), pointer).align = 4
+
+
+def _first(builder: Any, vector: Any) -> Any:
     return builder.extract_element(vector, ir.Constant(_INT, 0))
 
 
