@@ -85,7 +85,8 @@ def prompts_of(cell: Cell, rows: int, length: int) -> list[list[int]]:
 
 def ours(cell: Cell, model: Any) -> Callable[[list[list[int]], int, int], Any]:
     """Greedy completions of prompts, or so many samples of one."""
-    from tezgah.generation.decode import Decoding, Wanted, decode
+    from tezgah.generation.decode import decode
+    from tezgah.generation.rows import Decoding, Wanted
     from tezgah.generation.sampling import Sampling
     from tezgah.nn.modes import evaluating
 

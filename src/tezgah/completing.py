@@ -38,7 +38,8 @@ class Completer:
         `is_finished`, one for each prompt, says of a text whether it has ended. What ended it is still in the text:
         whoever asks cuts it. The prompts' texts come in their order, each as soon as those before it are there.
         """
-        from tezgah.generation.decode import Decoding, Wanted, decode
+        from tezgah.generation.decode import decode
+        from tezgah.generation.rows import Decoding, Wanted
         from tezgah.generation.sampling import Sampling
         from tezgah.nn.modes import evaluating
 

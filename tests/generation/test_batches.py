@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tezgah.errors import InputError
 from tezgah.generation import cached_rows
 from tezgah.generation.cached_rows import CachedRows
-from tezgah.generation.decode import Decoding, Wanted, decode
+from tezgah.generation.decode import decode
+from tezgah.generation.rows import Decoding, Wanted
 from tezgah.generation.sampling import Said, Sampling, sample
 from tezgah.models.build import build_config, build_model
 from tezgah.models.settings import ModelSettings
@@ -173,7 +174,8 @@ def test_rows_that_end_give_their_place_to_those_that_wait(history):
 
 def test_a_time_limit_ends_a_row_after_a_token_at_least(history, monkeypatch):
     clock = iter(range(0, 10_000, 10))
-    monkeypatch.setattr("tezgah.generation.decode.monotonic", lambda: next(clock))
+    for room in ("decode", "choice"):
+        monkeypatch.setattr(f"tezgah.generation.{room}.monotonic", lambda: next(clock))
     model = history(30, 64)
     with evaluating(model):
         (row,) = [row for row in decode(model, [Wanted((1,), 50)], Decoding(max_seconds=25)) if row.reason]

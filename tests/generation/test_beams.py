@@ -10,7 +10,8 @@ import transformers
 
 from tezgah.errors import InputError
 from tezgah.generation.beams import Beams, search
-from tezgah.generation.decode import Decoding, Wanted, decode, generate_ids
+from tezgah.generation.decode import decode, generate_ids
+from tezgah.generation.rows import Decoding, Wanted
 from tezgah.generation.sampling import Sampling
 from tezgah.models.build import build_config, build_model
 from tezgah.models.checkpoint import load_model, save_model

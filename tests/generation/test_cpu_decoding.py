@@ -12,7 +12,8 @@ from tezgah.generation.cached_rows import CachedRows
 from tezgah.generation.cpu import step as step_module
 from tezgah.generation.cpu import tokens
 from tezgah.generation.cpu.packing import can_pack
-from tezgah.generation.decode import Decoding, Wanted, decode
+from tezgah.generation.decode import decode
+from tezgah.generation.rows import Decoding, Wanted
 from tezgah.generation.sampling import Sampling
 from tezgah.models.build import build_config, build_model
 from tezgah.models.settings import ModelSettings

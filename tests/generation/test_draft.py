@@ -11,9 +11,10 @@ from scipy.stats import chisquare
 from tests.generation.test_batches import ENDS, SHAPES, VOCAB, WANTED, WAYS, model, without_cache
 from tezgah.errors import InputError
 from tezgah.generation import sampling as sampling_module
-from tezgah.generation.decode import Decoding, Row, Wanted, decode
+from tezgah.generation.decode import decode
 from tezgah.generation.draft import AHEAD
 from tezgah.generation.guesses import Guess, judged
+from tezgah.generation.rows import Decoding, Row, Wanted
 from tezgah.generation.sampling import Sampling, filtered
 from tezgah.models.build import build_config, build_model
 from tezgah.models.settings import ModelSettings

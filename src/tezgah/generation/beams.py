@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tezgah.errors import InputError
 from tezgah.generation.cached_rows import CachedRows
-from tezgah.generation.decode import Wanted, checked
+from tezgah.generation.rows import Wanted, checked
 from tezgah.generation.sampling import Said, Sampling, check_scores, penalize
 from tezgah.nn.modes import evaluating
 

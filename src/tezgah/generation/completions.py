@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tezgah.errors import InputError
 from tezgah.generation.beams import Beams, search
-from tezgah.generation.decode import Decoding, Reason, Wanted, decode
+from tezgah.generation.decode import decode
 from tezgah.generation.endings import TextEnding, check_stops
 from tezgah.generation.guides import guides
+from tezgah.generation.rows import Decoding, Reason, Wanted
 from tezgah.generation.sampling import Sampling
 from tezgah.generation.scores import Logprobs
 from tezgah.generation.settings import GenerationSettings

@@ -1,111 +1,23 @@
 """Ids out of a model: rows over a key-value cache, a token at a time, and new rows in the place of finished ones."""
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
-from tezgah import console
-from tezgah.errors import InputError
 from tezgah.generation.cached_rows import CachedRows
+from tezgah.generation.choice import chosen
 from tezgah.generation.draft import Draft
-from tezgah.generation.guesses import Guess, Guesser
+from tezgah.generation.guesses import Guesser
 from tezgah.generation.lookup import Lookup
-from tezgah.generation.sampling import GREEDY, Said, Sampling, sample
-from tezgah.generation.scores import Logprobs, logprobs_of
+from tezgah.generation.rows import Decoding, Ending, Guide, Reason, Row, Wanted, checked
+from tezgah.generation.sampling import Said, Sampling
 from tezgah.nn.modes import evaluating
 
 if TYPE_CHECKING:
     from tezgah.models.causal import CausalLM
-
-Reason = Literal["end", "stop", "block", "length", "time"]
-
-
-class Wanted(NamedTuple):
-    """A completion to make: the prompt's ids, how many new ones at most, and the name of its random stream.
-
-    The stream is (seed, row); without a seed of its own it has that of `Decoding.sampling`.
-    """
-
-    prompt: tuple[int, ...]
-    max_new_tokens: int
-    row: int = 0
-    seed: int | None = None
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How completions are made and when they end.
-
-    `most_rows` are decoded at once. A row ends at `separator_id`, or `max_seconds` after its prompt was taken up.
-    Only ids below `vocab_size` are chosen: a model may have more ids than its tokenizer, to fill a round number.
-    With `top_logprobs` the log-probabilities of every chosen token are kept, and of so many of the likeliest. Up to
-    `lookup` ids are guessed ahead from the text (lookup.py), which changes no choice. `int8` rounds weights to 8 bits.
-    """
-
-    sampling: Sampling = GREEDY
-    separator_id: int | None = None
-    vocab_size: int | None = None
-    max_seconds: float | None = None
-    most_rows: int = 32
-    top_logprobs: int | None = None
-    lookup: int = 0
-    int8: bool = False
-
-    def __post_init__(self) -> None:
-        if self.max_seconds is not None and not self.max_seconds > 0:
-            raise InputError(f"max_seconds is {self.max_seconds}; give a number above 0.")
-        if self.most_rows < 1:
-            raise InputError(f"the number of rows is {self.most_rows}; give 1 or more.")
-        if self.top_logprobs is not None and self.top_logprobs < 0:
-            raise InputError(f"logprobs is {self.top_logprobs}; give 0 (the chosen token alone) or more.")
-        if self.lookup < 0:
-            raise InputError(f"lookup is {self.lookup}; give 0 (off) or a number of tokens.")
-        if self.lookup and self.int8:
-            raise InputError("lookup reads guesses in full precision, int8 steps do not. Give one of the two.")
-
-
-class Ending(Protocol):
-    """Watches the ids of one row for where its text ends."""
-
-    def add(self, new_id: int) -> Reason | None:
-        """Why the row ends with this id; None where it goes on."""
-
-
-class Guide(Protocol):
-    """Says which ids one row may go on with."""
-
-    def allowed(self) -> Tensor:
-        """Whether each id may come next, (vocab_size,)."""
-
-    def add(self, new_id: int) -> None:
-        """Take the row's next id."""
-
-
-@dataclass
-class Row:
-    """A completion as it is made: `place` among those wanted, and `reason` once it has ended.
-
-    `guesses` are of its next ids, None of one that is chosen without a guess. Of its ids so far, `guessed` were
-    guessed, and `accepted` of them rightly.
-    """
-
-    place: int
-    wanted: Wanted
-    ending: Ending | None = None
-    guide: Guide | None = None
-    began: float = 0.0  # seconds
-    new_ids: list[int] = field(default_factory=list)
-    logprobs: list[Logprobs] = field(default_factory=list)
-    reason: Reason | None = None
-    guesses: list[Guess | None] = field(default_factory=list)
-    guessed: int = 0
-    accepted: int = 0
 
 
 def decode(
@@ -144,7 +56,7 @@ def decode(
     logits: Tensor | None = batch.fill(prompts)[:, None]
     while logits is not None:  # (active, time, vocab)
         before = [len(row.new_ids) for row in active]
-        yield from _chosen(active, logits, read, decoding)
+        yield from chosen(active, logits, read, decoding)
         if logits.shape[1] > 1:
             right = [max(0, len(row.new_ids) - count - 1) for row, count in zip(active, before, strict=True)]
             batch.cut([logits.shape[1] - 1 - count for count in right])
@@ -231,56 +143,6 @@ def _read(active: Sequence[Row], guesses: Sequence[Sequence[int]], batch: Cached
     return batch.extend([[each, *guessed] for each, guessed in zip(last, padded, strict=True)])
 
 
-def _chosen(active: Sequence[Row], logits: Tensor, read: Sequence[Sequence[int]], decoding: Decoding) -> Iterator[Row]:
-    """Every row after each id that is chosen for it: as long as what it read is what is chosen, and one more."""
-    going = list(range(len(active)))
-    for place in range(logits.shape[1]):
-        rows = [active[index] for index in going]
-        _choose(rows, logits[going, place], decoding)
-        yield from rows
-        going = [
-            index
-            for index in going
-            if not active[index].reason and read[index][place : place + 1] == active[index].new_ids[-1:]
-        ]
-        if not going:
-            return
-
-
-def _choose(active: Sequence[Row], logits: Tensor, decoding: Decoding) -> None:
-    """Add to every row its next id, or the reason why it has ended."""
-    scores = logits[:, : decoding.vocab_size]  # (active, vocab_size)
-    if active[0].guide:  # then all have one
-        allowed = torch.stack([row.guide.allowed() for row in active if row.guide])  # (active, vocab_size)
-        scores = scores.masked_fill(~allowed.to(scores.device), -math.inf)
-    seeds = [decoding.sampling.seed if row.wanted.seed is None else row.wanted.seed for row in active]
-    names, positions = [row.wanted.row for row in active], [len(row.new_ids) for row in active]
-    said = [Said(row.wanted.prompt, row.new_ids) for row in active]
-    guesses = [row.guesses.pop(0) if row.guesses else None for row in active]
-    ids = sample(scores, decoding.sampling, names, positions, said, guesses, seeds).tolist()
-    top = decoding.top_logprobs
-    found = None if top is None else logprobs_of(logits, ids, scores.shape[1], top)
-    now = monotonic()
-    for index, (row, new_id, guess) in enumerate(zip(active, ids, guesses, strict=True)):
-        if guess is not None:
-            row.guessed += 1
-            row.accepted += guess.id == new_id
-            row.guesses = row.guesses if guess.id == new_id else []
-        if new_id == decoding.separator_id:
-            row.reason = "end"
-            continue
-        row.new_ids.append(new_id)
-        if row.guide:
-            row.guide.add(new_id)
-        if found is not None:
-            row.logprobs.append(found[index])
-        row.reason = row.ending.add(new_id) if row.ending else None
-        if row.reason is None and len(row.new_ids) == row.wanted.max_new_tokens:
-            row.reason = "length"
-        if row.reason is None and decoding.max_seconds is not None and now - row.began >= decoding.max_seconds:
-            row.reason = "time"
-
-
 def _closed(count: int, gone: Sequence[int]) -> list[int]:
     """The rows that stay of `count`: the last ones stand where others have gone, so that few must move.
 
@@ -292,28 +154,3 @@ def _closed(count: int, gone: Sequence[int]) -> list[int]:
     for hole, row in zip([row for row in gone if row < kept], moving, strict=True):
         order[hole] = row
     return order
-
-
-def checked(model: "CausalLM", wanted: Sequence[Wanted]) -> list[Wanted]:
-    """What is wanted, of long prompts the last tokens alone, of which a warning says so.
-
-    Raises InputError for a completion of no tokens, an empty prompt, and ids that the model lacks.
-    """
-    if short := [each.max_new_tokens for each in wanted if each.max_new_tokens < 1]:
-        raise InputError(f"max_new_tokens is {short[0]}; give 1 or more.")
-    for prompt in dict.fromkeys(each.prompt for each in wanted):
-        if len(prompt) < 1:
-            raise InputError("the prompt has no tokens; start from the separator.")
-        if max(prompt) >= model.config.vocab_size:
-            raise InputError(
-                f"the prompt has the id {max(prompt):,}, the model ids below {model.config.vocab_size:,}. "
-                "Give the tokenizer that the model was trained with."
-            )
-    context_length = model.config.context_length
-    if longer := list(dict.fromkeys(each.prompt for each in wanted if len(each.prompt) > context_length)):
-        others = "" if len(longer) == 1 else f" ({len(longer) - 1:,} more are longer, too)"
-        console.warn(
-            f"the prompt has {len(longer[0]):,} tokens, the model sees {context_length:,} at once: "
-            f"only the last of them are read{others}."
-        )
-    return [each._replace(prompt=each.prompt[-context_length:]) for each in wanted]

@@ -8,11 +8,12 @@ import msgspec
 
 from tezgah.errors import InputError
 from tezgah.generation.completions import complete, read_prompt, wanted_of
-from tezgah.generation.decode import Row, decode
+from tezgah.generation.decode import decode
 from tezgah.generation.draft import checked_draft
 from tezgah.generation.endings import TextEnding
 from tezgah.generation.guides import guides
 from tezgah.generation.kinds import check_causal
+from tezgah.generation.rows import Row
 from tezgah.generation.settings import GenerationSettings
 from tezgah.nn.modes import evaluating
 
