@@ -2,17 +2,22 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tezgah
 from tests.pages import Page
 from tezgah.cli import main
 from tezgah.compare_page import compare_page, compare_tasks
 from tezgah.errors import InputError
+from tezgah.evaluation.infilling import Infilled, share_right
 from tezgah.evaluation.intervals import mean_interval
 from tezgah.evaluation.side_by_side import FamilyTexts, PromptTexts, SideBySide
 from tezgah.evaluation.task_results import Result, summarize
@@ -131,13 +136,17 @@ def result(task: str, sample: int, passed: bool, completion: str = "pass") -> Re
     )
 
 
-def measured(passes: list[list[bool]], completion: str = "pass") -> Measured:
+def measured(passes: list[list[bool]], completion: str = "pass", matches: Sequence[bool] = ()) -> Measured:
     rows = [
         result(f"task/{place}", sample, passed, completion)
         for place, each in enumerate(passes)
         for sample, passed in enumerate(each)
     ]
-    return Measured(summarize(rows, (1, 2), None), rows, None, "none", "block")
+    infilled = [
+        Infilled(task_id=f"task/{place}", line=0, expected="    return x\n", written=HOSTILE, matches=each)
+        for place, each in enumerate(matches)
+    ]
+    return Measured(summarize(rows, (1, 2), None, share_right(infilled)), rows, infilled, None, "none", "block")
 
 
 def test_the_tasks_that_flipped_are_those_that_one_alone_solved() -> None:
@@ -153,6 +162,39 @@ def test_the_tasks_that_flipped_are_those_that_one_alone_solved() -> None:
     assert "task/1: solved by b alone" in page.text
     assert "No task flipped" not in page.text
     assert "No task flipped" in compare_page(["a", "b"], None, compare_tasks(first, first), {"n": 2})
+
+
+@given(pairs=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=14))
+def test_lines_filled_in_are_compared_as_scipy_compares_pairs(pairs: list[tuple[bool, bool]]) -> None:
+    first, second = (measured([[True, True]], matches=side) for side in zip(*pairs, strict=True))
+    found = compare_tasks(first, second)
+    assert found.infilled is not None
+    one, other = (sum(a > b for a, b in side) for side in (pairs, [(b, a) for a, b in pairs]))
+    expected = scipy.stats.binomtest(one, one + other).pvalue if one + other else 1.0
+    assert (found.infilled.mcnemar.only_first, found.infilled.mcnemar.only_second) == (one, other)
+    assert found.infilled.mcnemar.exact == pytest.approx(expected)
+    assert found.infilled.difference.difference.value == pytest.approx((other - one) / len(pairs))
+    if one + other <= 13:  # all flips of the signs are tried, which is the binomial test
+        assert found.infilled.difference.p_value == pytest.approx(expected)
+    text = Page(compare_page(["a", "b"], None, found, {"n": 2})).text
+    shares = [str(each.infill_exact_match) for each in found.summaries]
+    assert [sum(each.matches for each in side.infilled) / len(pairs) for side in (first, second)] == pytest.approx(
+        [float(share.split()[0]) for share in shares], abs=5e-5
+    )
+    assert "infilled lines right" in text and all(share in text for share in shares)
+    assert f"McNemar, a line filled in right: {one:,} by the first alone, {other:,} by the second alone" in text
+
+
+def test_a_model_that_does_not_fill_in_the_middle_is_said_to() -> None:
+    fills, does_not = measured([[True, True]], matches=[True]), measured([[True, True]])
+    found = compare_tasks(does_not, fills)
+    assert found.infilled is None
+    text = Page(compare_page(["a", "b"], None, found, {"n": 2})).text
+    assert "infilled lines right" in text and "does not fill in the middle" in text
+    assert "line filled in right" not in text
+    neither = compare_tasks(does_not, does_not)
+    assert neither.infilled is None
+    assert "infilled" not in Page(compare_page(["a", "b"], None, neither, {"n": 2})).text
 
 
 def test_what_models_and_tasks_say_is_text_on_the_page() -> None:
