@@ -277,6 +277,43 @@ def test_code_is_completed_at_a_place_in_a_file(model, tmp_path, capsys):
     assert len(answer["candidates"]) == 2 and not answer["is_infilled"] and answer["until"] == "block"
 
 
+@pytest.mark.parametrize("flags", [[], ["--past-block"], ["--stop", "x"], ["--overlong", "refuse"]])
+def test_code_with_a_draft_is_the_code_without(model, drafts, tmp_path, capsys, flags):
+    code = tmp_path / "code.py"
+    code.write_text("x = 1\ndef f(a):\n    return a\n", encoding="utf-8")
+    words = ["complete", str(model), f"{code}:2", "--max-new-tokens", "20", *flags]
+    assert cli.main(words) == 0
+    whole = capsys.readouterr().out
+    assert cli.main([*words, "--draft", str(drafts["near"])]) == 0
+    told = capsys.readouterr()
+    assert told.out == whole and "tokens that it guessed were taken" in told.err
+    assert cli.main([*words, "--draft", str(model), "--logprobs", "1", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    (found,) = answer["candidates"]
+    assert answer["draft"] == str(model) and found["completion"] + "\n" == whole
+    assert 0 < found["accepted"] == found["guessed"] and len(found["logprobs"]) == found["tokens"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--draft d --num-beams 2", "a draft goes with neither num_beams, lookup nor int8."),
+        ("--draft d --int8", "a draft goes with neither num_beams, lookup nor int8."),
+        ("--draft d", "d: "),
+        ("--draft OTHER", "OTHER: its tokenizer is not the model's"),
+        ("--logprobs 2", "--logprobs are told with --json. Give it, too."),
+        ("--overlong refuse", "61 tokens are to be read, and 32 fit beside those to be generated."),
+    ],
+)
+def test_code_is_completed_with_no_flag_that_makes_no_sense(model, drafts, tmp_path, capsys, words, said):
+    code = tmp_path / "code.py"
+    code.write_text("x = 1  # " + "a" * 52)
+    given = words.replace("OTHER", str(drafts["other"])).split()
+    assert cli.main(["complete", str(model), f"{code}:1", *given]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"tezgah: {said.replace('OTHER', str(drafts['other']))}") and told.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("place", "said"),
     [

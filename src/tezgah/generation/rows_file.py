@@ -72,11 +72,14 @@ def write_rows(
 
 
 def row_of(prompt: Prompt, place: int, completion: Completion, tokenizer: "Tokenizer") -> dict[str, Any]:
-    """A completion as a row of JSON; what does not apply is left out."""
+    """A completion of a prompt as a row of JSON; what does not apply is left out."""
     row: dict[str, Any] = {} if prompt.task_id is None else {"task_id": prompt.task_id}
-    row |= {
-        "index": place,
-        "prompt": prompt.text,
+    return {**row, "index": place, "prompt": prompt.text, **candidate_row(completion, tokenizer)}
+
+
+def candidate_row(completion: Completion, tokenizer: "Tokenizer") -> dict[str, Any]:
+    """The same without its prompt."""
+    row: dict[str, Any] = {
         "candidate": completion.candidate,
         "completion": completion.text,
         "reason": completion.reason,
