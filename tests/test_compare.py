@@ -115,7 +115,7 @@ def test_a_model_beside_itself_does_not_differ(
 ) -> None:
     first = str(folder / "first")
     words = ["--prompts", str(folder / "prompts.txt"), "--max-new-tokens", "6", "-o", str(tmp_path / "a.html")]
-    assert main(["compare", first, first, *words, "--json"]) == 0
+    assert main(["compare", first, f"{first}/", *words, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert list(answer["models"]) == ["first (first)", "first (second)"]
     for family in answer["texts"]["families"]:
@@ -253,6 +253,26 @@ def test_bad_input_is_told_in_a_line(
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["compare", "FIRST", "nowhere"], ["compare", "nowhere", "FIRST"], ["evaluate", "nowhere"]]
+)
+def test_a_model_that_is_not_there_is_named_before_anything_is_made(
+    folder: Path,
+    words: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tezgah.completing.Completer.__call__", never)
+    tasks, page = tmp_path / "tasks.jsonl", tmp_path / "out.html"
+    tasks.write_text('{"task_id": "a", "prompt": "", "entry_point": "f", "test": "def check(f): pass"}\n')
+    given = [str(folder / "first") if word == "FIRST" else word for word in words]
+    output = page if words[0] == "compare" else page.with_suffix("")
+    assert main([*given, "--tasks", str(tasks), "-o", str(output)]) == 2
+    assert capsys.readouterr().err.startswith("tezgah: nowhere: no such folder.")
+    assert list(tmp_path.iterdir()) == [tasks]
 
 
 def test_evaluate_shows_sides_of_the_loss(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

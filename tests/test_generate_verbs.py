@@ -294,6 +294,16 @@ def test_code_with_a_draft_is_the_code_without(model, drafts, tmp_path, capsys, 
     assert 0 < found["accepted"] == found["guessed"] and len(found["logprobs"]) == found["tokens"]
 
 
+def test_a_tokenizer_with_more_ids_than_the_model_has_rows_is_refused(model, tmp_path, capsys):
+    tokenizer = Tokenizer.load(model)
+    save_model(new_model(100, n_layers=1, width=32, n_heads=2), tmp_path, separator_id=tokenizer.separator_id)
+    tokenizer.save(tmp_path)
+    for verb in ("generate", "likelihood"):
+        assert cli.main([verb, str(tmp_path), "köy"]) == 2
+        told = capsys.readouterr().err
+        assert "its tokenizer has 257 ids, its model 100 rows" in told and told.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -321,6 +331,7 @@ def test_code_is_completed_with_no_flag_that_makes_no_sense(model, drafts, tmp_p
         ("{}", "is no place in a file"),
         ("{}:0", "has 2 lines, and no line 0"),
         ("{}:9", "has 2 lines, and no line 9"),
+        ("{}:" + "9" * 5000, "is no place in a file"),
         ("{}:1:8", ":1: has 5 characters, and no column 8"),
         ("{}:1:1", "nothing stands before the place"),
     ],

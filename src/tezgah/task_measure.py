@@ -104,8 +104,10 @@ def measure_tasks(path: str, asked: Asked, folder: Path) -> Measured:
     from tezgah.evaluation.task_results import summarize
     from tezgah.evaluation.task_run import run_tasks
     from tezgah.lock import locked
+    from tezgah.starting import find_model
 
     tasks = asked.read()
+    find_model(Path(path))  # before a folder is made for nothing
     with locked(folder), Sandbox(accept_weak=asked.accept_weak) as sandbox:
         model, tokenizer = opened(path)
         told = _settings(path, asked, cut_rule(tasks), sandbox.isolation)

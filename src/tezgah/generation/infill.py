@@ -24,7 +24,7 @@ def read_place(place: str) -> tuple[str, str]:
 
     Raises InputError for a file that cannot be read and a place that it has not.
     """
-    match = re.fullmatch(r"(.+?):(\d+)(?::(\d+))?", place)
+    match = re.fullmatch(r"(.+?):(\d{1,12})(?::(\d{1,12}))?", place)
     if match is None:
         raise InputError(f"{place}: is no place in a file. Give FILE:LINE, or FILE:LINE:COLUMN, counted from 1.")
     path, line, column = Path(match[1]), int(match[2]), match[3]
