@@ -353,6 +353,7 @@ def test_compare_tells_which_tasks_flipped(
         (["--tasks", "t.jsonl", "-o", "out", "-k", "x"], "-k must be whole numbers"),
         (["--tasks", "t.jsonl", "-o", "out", "-k", "30"], "-k: 30 is not from 1 to 20, the samples of a task"),
         (["--tasks", "t.jsonl", "-o", "out", "--temperature", "0"], "gives the same sample 20 times"),
+        (["--tasks", "t.jsonl", "-o", "out", "--top-p", "0"], "--top-p 0 leaves no token to draw"),
     ],
 )
 def test_what_tasks_cannot_be_asked_is_told_in_a_line(

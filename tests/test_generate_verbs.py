@@ -138,6 +138,14 @@ def test_a_file_cut_anywhere_is_mended(model, prompts, tmp_path, monkeypatch):
         out.unlink()
 
 
+def test_a_part_that_is_something_else_is_left_as_it_is(model, prompts, tmp_path, capsys):
+    for held in (b"notes of mine", b'{"format": 1, "mine": 2'):
+        (tmp_path / "out.jsonl.part").write_bytes(held)
+        assert generate(model, "--prompts", prompts, "-o", tmp_path / "out.jsonl") == 2
+        assert "holds completions of another model" in capsys.readouterr().err
+        assert (tmp_path / "out.jsonl.part").read_bytes() == held
+
+
 def test_what_another_command_began_is_not_gone_on_with(model, prompts, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out.jsonl"
     monkeypatch.setattr(rows_file, "atomic_file", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))

@@ -44,6 +44,8 @@ class Asked:
 
         if self.temperature == 0 and self.n > 1:
             raise InputError(f"--temperature 0 gives the same sample {self.n:,} times. Give -n 1, or a temperature.")
+        if self.top_p == 0:
+            raise InputError("--top-p 0 leaves no token to draw. Give a share above 0; 1 is off.")
         return read_tasks(self.tasks)
 
 

@@ -215,6 +215,10 @@ def test_of_a_causal_model_it_is_the_ordinary_one() -> None:
     assert found.log_likelihood == pytest.approx(float(expected), rel=1e-5) and not found.is_pseudo
     with pytest.raises(InputError, match="the model sees 16 at once"):
         likelihoods(model, tokenizer, ["kedi! " * 20])
+    with torch.no_grad():
+        model.head_weight().fill_(math.nan)
+    with pytest.raises(InputError, match="the model's scores are not numbers"):
+        likelihoods(model, tokenizer, [text])
     with pytest.raises(InputError, match="a qwen3 goes on from a text; it fills no masks. Use `tezgah generate`"):
         fill(model, tokenizer, "[MASK]")  # type: ignore[arg-type]
 

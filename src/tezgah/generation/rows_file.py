@@ -132,7 +132,7 @@ def _opened(part: Path, made_from: str, block: int, total: int) -> Iterator[tupl
             raise InputError(f"{part}: another process is writing it. Wait for it, or name another file.") from None
         file.seek(0)
         first = file.readline()
-        if first.endswith(b"\n") and first != head:
+        if not head.startswith(first):
             raise InputError(
                 f"{part}: holds completions of another model, other prompts or other settings. Give the same as then, "
                 "or remove it."
