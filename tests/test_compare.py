@@ -2,17 +2,22 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tezgah
 from tests.pages import Page
 from tezgah.cli import main
 from tezgah.compare_page import compare_page, compare_tasks
 from tezgah.errors import InputError
+from tezgah.evaluation.infilling import Infilled, share_right
 from tezgah.evaluation.intervals import mean_interval
 from tezgah.evaluation.side_by_side import FamilyTexts, PromptTexts, SideBySide
 from tezgah.evaluation.task_results import Result, summarize
@@ -110,7 +115,7 @@ def test_a_model_beside_itself_does_not_differ(
 ) -> None:
     first = str(folder / "first")
     words = ["--prompts", str(folder / "prompts.txt"), "--max-new-tokens", "6", "-o", str(tmp_path / "a.html")]
-    assert main(["compare", first, first, *words, "--json"]) == 0
+    assert main(["compare", first, f"{first}/", *words, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert list(answer["models"]) == ["first (first)", "first (second)"]
     for family in answer["texts"]["families"]:
@@ -131,13 +136,17 @@ def result(task: str, sample: int, passed: bool, completion: str = "pass") -> Re
     )
 
 
-def measured(passes: list[list[bool]], completion: str = "pass") -> Measured:
+def measured(passes: list[list[bool]], completion: str = "pass", matches: Sequence[bool] = ()) -> Measured:
     rows = [
         result(f"task/{place}", sample, passed, completion)
         for place, each in enumerate(passes)
         for sample, passed in enumerate(each)
     ]
-    return Measured(summarize(rows, (1, 2), None), rows, None, "none", "block")
+    infilled = [
+        Infilled(task_id=f"task/{place}", line=0, expected="    return x\n", written=HOSTILE, matches=each)
+        for place, each in enumerate(matches)
+    ]
+    return Measured(summarize(rows, (1, 2), None, share_right(infilled)), rows, infilled, None, "none", "block")
 
 
 def test_the_tasks_that_flipped_are_those_that_one_alone_solved() -> None:
@@ -153,6 +162,39 @@ def test_the_tasks_that_flipped_are_those_that_one_alone_solved() -> None:
     assert "task/1: solved by b alone" in page.text
     assert "No task flipped" not in page.text
     assert "No task flipped" in compare_page(["a", "b"], None, compare_tasks(first, first), {"n": 2})
+
+
+@given(pairs=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=14))
+def test_lines_filled_in_are_compared_as_scipy_compares_pairs(pairs: list[tuple[bool, bool]]) -> None:
+    first, second = (measured([[True, True]], matches=side) for side in zip(*pairs, strict=True))
+    found = compare_tasks(first, second)
+    assert found.infilled is not None
+    one, other = (sum(a > b for a, b in side) for side in (pairs, [(b, a) for a, b in pairs]))
+    expected = scipy.stats.binomtest(one, one + other).pvalue if one + other else 1.0
+    assert (found.infilled.mcnemar.only_first, found.infilled.mcnemar.only_second) == (one, other)
+    assert found.infilled.mcnemar.exact == pytest.approx(expected)
+    assert found.infilled.difference.difference.value == pytest.approx((other - one) / len(pairs))
+    if one + other <= 13:  # all flips of the signs are tried, which is the binomial test
+        assert found.infilled.difference.p_value == pytest.approx(expected)
+    text = Page(compare_page(["a", "b"], None, found, {"n": 2})).text
+    shares = [str(each.infill_exact_match) for each in found.summaries]
+    assert [sum(each.matches for each in side.infilled) / len(pairs) for side in (first, second)] == pytest.approx(
+        [float(share.split()[0]) for share in shares], abs=5e-5
+    )
+    assert "infilled lines right" in text and all(share in text for share in shares)
+    assert f"McNemar, a line filled in right: {one:,} by the first alone, {other:,} by the second alone" in text
+
+
+def test_a_model_that_does_not_fill_in_the_middle_is_said_to() -> None:
+    fills, does_not = measured([[True, True]], matches=[True]), measured([[True, True]])
+    found = compare_tasks(does_not, fills)
+    assert found.infilled is None
+    text = Page(compare_page(["a", "b"], None, found, {"n": 2})).text
+    assert "infilled lines right" in text and "does not fill in the middle" in text
+    assert "line filled in right" not in text
+    neither = compare_tasks(does_not, does_not)
+    assert neither.infilled is None
+    assert "infilled" not in Page(compare_page(["a", "b"], None, neither, {"n": 2})).text
 
 
 def test_what_models_and_tasks_say_is_text_on_the_page() -> None:
@@ -211,6 +253,26 @@ def test_bad_input_is_told_in_a_line(
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["compare", "FIRST", "nowhere"], ["compare", "nowhere", "FIRST"], ["evaluate", "nowhere"]]
+)
+def test_a_model_that_is_not_there_is_named_before_anything_is_made(
+    folder: Path,
+    words: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tezgah.completing.Completer.__call__", never)
+    tasks, page = tmp_path / "tasks.jsonl", tmp_path / "out.html"
+    tasks.write_text('{"task_id": "a", "prompt": "", "entry_point": "f", "test": "def check(f): pass"}\n')
+    given = [str(folder / "first") if word == "FIRST" else word for word in words]
+    output = page if words[0] == "compare" else page.with_suffix("")
+    assert main([*given, "--tasks", str(tasks), "-o", str(output)]) == 2
+    assert capsys.readouterr().err.startswith("tezgah: nowhere: no such folder.")
+    assert list(tmp_path.iterdir()) == [tasks]
 
 
 def test_evaluate_shows_sides_of_the_loss(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -291,6 +353,7 @@ def test_compare_tells_which_tasks_flipped(
         (["--tasks", "t.jsonl", "-o", "out", "-k", "x"], "-k must be whole numbers"),
         (["--tasks", "t.jsonl", "-o", "out", "-k", "30"], "-k: 30 is not from 1 to 20, the samples of a task"),
         (["--tasks", "t.jsonl", "-o", "out", "--temperature", "0"], "gives the same sample 20 times"),
+        (["--tasks", "t.jsonl", "-o", "out", "--top-p", "0"], "--top-p 0 leaves no token to draw"),
     ],
 )
 def test_what_tasks_cannot_be_asked_is_told_in_a_line(

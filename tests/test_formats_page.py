@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tezgah.changes import Training
-from tezgah.compare_page import FlippedTask, TaskComparison
+from tezgah.compare_page import FlippedTask, InfilledComparison, TaskComparison
 from tezgah.corpus import reading, rules
 from tezgah.corpus.columns import OURS
 from tezgah.evaluation.bits_per_byte import Evaluation
@@ -63,7 +63,7 @@ WRITTEN: list[Any] = [
     ),
     *(Infilled, SampleOverlap, Contrast, OverlapSummary),
     *(Contamination, Overlap, FamilyTexts, PromptTexts, SideBySide, WordShift, TypicalWord),
-    *(TaskComparison, FlippedTask, McNemar, Difference),
+    *(TaskComparison, FlippedTask, InfilledComparison, McNemar, Difference),
     *(SharesRecord, SourceShare),
     *(record.SweepRecord, record.PointRecord, record.Edge),
     *(FinetuneRecord, Mistake, Epoch, Classified, metrics.Measured, metrics.ClassScore, Bin),

@@ -138,6 +138,14 @@ def test_a_file_cut_anywhere_is_mended(model, prompts, tmp_path, monkeypatch):
         out.unlink()
 
 
+def test_a_part_that_is_something_else_is_left_as_it_is(model, prompts, tmp_path, capsys):
+    for held in (b"notes of mine", b'{"format": 1, "mine": 2'):
+        (tmp_path / "out.jsonl.part").write_bytes(held)
+        assert generate(model, "--prompts", prompts, "-o", tmp_path / "out.jsonl") == 2
+        assert "holds completions of another model" in capsys.readouterr().err
+        assert (tmp_path / "out.jsonl.part").read_bytes() == held
+
+
 def test_what_another_command_began_is_not_gone_on_with(model, prompts, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out.jsonl"
     monkeypatch.setattr(rows_file, "atomic_file", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -277,6 +285,53 @@ def test_code_is_completed_at_a_place_in_a_file(model, tmp_path, capsys):
     assert len(answer["candidates"]) == 2 and not answer["is_infilled"] and answer["until"] == "block"
 
 
+@pytest.mark.parametrize("flags", [[], ["--past-block"], ["--stop", "x"], ["--overlong", "refuse"]])
+def test_code_with_a_draft_is_the_code_without(model, drafts, tmp_path, capsys, flags):
+    code = tmp_path / "code.py"
+    code.write_text("x = 1\ndef f(a):\n    return a\n", encoding="utf-8")
+    words = ["complete", str(model), f"{code}:2", "--max-new-tokens", "20", *flags]
+    assert cli.main(words) == 0
+    whole = capsys.readouterr().out
+    assert cli.main([*words, "--draft", str(drafts["near"])]) == 0
+    told = capsys.readouterr()
+    assert told.out == whole and "tokens that it guessed were taken" in told.err
+    assert cli.main([*words, "--draft", str(model), "--logprobs", "1", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    (found,) = answer["candidates"]
+    assert answer["draft"] == str(model) and found["completion"] + "\n" == whole
+    assert 0 < found["accepted"] == found["guessed"] and len(found["logprobs"]) == found["tokens"]
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_has_rows_is_refused(model, tmp_path, capsys):
+    tokenizer = Tokenizer.load(model)
+    save_model(new_model(100, n_layers=1, width=32, n_heads=2), tmp_path, separator_id=tokenizer.separator_id)
+    tokenizer.save(tmp_path)
+    for verb in ("generate", "likelihood"):
+        assert cli.main([verb, str(tmp_path), "köy"]) == 2
+        told = capsys.readouterr().err
+        assert "its tokenizer has 257 ids, its model 100 rows" in told and told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--draft d --num-beams 2", "a draft goes with neither num_beams, lookup nor int8."),
+        ("--draft d --int8", "a draft goes with neither num_beams, lookup nor int8."),
+        ("--draft d", "d: "),
+        ("--draft OTHER", "OTHER: its tokenizer is not the model's"),
+        ("--logprobs 2", "--logprobs are told with --json. Give it, too."),
+        ("--overlong refuse", "61 tokens are to be read, and 32 fit beside those to be generated."),
+    ],
+)
+def test_code_is_completed_with_no_flag_that_makes_no_sense(model, drafts, tmp_path, capsys, words, said):
+    code = tmp_path / "code.py"
+    code.write_text("x = 1  # " + "a" * 52)
+    given = words.replace("OTHER", str(drafts["other"])).split()
+    assert cli.main(["complete", str(model), f"{code}:1", *given]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"tezgah: {said.replace('OTHER', str(drafts['other']))}") and told.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("place", "said"),
     [
@@ -284,6 +339,7 @@ def test_code_is_completed_at_a_place_in_a_file(model, tmp_path, capsys):
         ("{}", "is no place in a file"),
         ("{}:0", "has 2 lines, and no line 0"),
         ("{}:9", "has 2 lines, and no line 9"),
+        ("{}:" + "9" * 5000, "is no place in a file"),
         ("{}:1:8", ":1: has 5 characters, and no column 8"),
         ("{}:1:1", "nothing stands before the place"),
     ],

@@ -56,6 +56,28 @@ def test_lines_are_filled_in_by_a_model_that_has_the_tokens_alone(
     assert not (tmp_path / "b" / "infill.jsonl").exists()
 
 
+def test_compare_sets_lines_filled_in_side_by_side(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if sys.platform != "linux":
+        pytest.skip("the sandbox is for Linux")
+
+    def compared(name: str, *flags: str) -> str:
+        asked = ["--tasks", str(folder / "tasks.jsonl"), "-n", "1", "--max-new-tokens", "4"]
+        models = [str(folder / "infilling"), str(folder / name)]
+        assert main(["compare", *models, *asked, "-o", str(tmp_path / f"{name}.html"), *flags]) == 0
+        return capsys.readouterr().out
+
+    assert "infilled lines right, second − first" in compared("infilling")
+    answer = json.loads(compared("infilling", "--json"))["tasks"]
+    assert answer["infilled"]["mcnemar"] == {"only_first": 0, "only_second": 0, "exact": 1.0, "mid_p": 1.0}
+    assert answer["infilled"]["difference"]["difference"]["value"] == 0
+    assert "infilled" not in compared("plain")
+    one = json.loads(compared("plain", "--json"))["tasks"]
+    assert one["infilled"] is None and one["summaries"][1]["infill_exact_match"] is None
+    assert "does not fill in the middle" in (tmp_path / "plain.html").read_text(encoding="utf-8")
+
+
 def test_overlap_stands_under_what_it_does_not_say(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -120,7 +120,7 @@ def test_no_torch_is_loaded(files: tuple[str, str]) -> None:
     assert subprocess.run(command, capture_output=True, text=True, check=True).stderr.endswith("False\n")
 
 
-@pytest.mark.parametrize("flags", [["--k", "4"], ["-o", "/dev/null/rows.jsonl"]])
+@pytest.mark.parametrize("flags", [["--k", "4"], ["-o", "/dev/null/rows.jsonl"], ["-o", "."], ["-o", "/tmp"]])
 def test_what_cannot_be_told_is_not_judged_first(
     flags: list[str], files: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from tezgah.training.markdown import escape
 from tezgah.training.page import page
 
 if TYPE_CHECKING:
+    from tezgah.evaluation.infilling import Infilled
     from tezgah.evaluation.side_by_side import FamilyTexts, SideBySide, WordShift
     from tezgah.evaluation.wording import TypicalWord
     from tezgah.task_measure import Measured
@@ -34,14 +35,25 @@ class FlippedTask(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, str]
 
 
+class InfilledComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Two models that fill in the middle, on the same lines; their shares of right ones stand in their summaries."""
+
+    mcnemar: McNemar
+    difference: Difference
+
+
 class TaskComparison(msgspec.Struct, frozen=True, kw_only=True):
-    """Two models on the same tasks. A task is solved where any of its samples passed; pass@1 counts every sample."""
+    """Two models on the same tasks. A task is solved where any of its samples passed; pass@1 counts every sample.
+
+    `infilled` is None unless both models fill in the middle and a task has a solution.
+    """
 
     summaries: list[TaskSummary]
     contaminations: list[str]
     isolation: str
     mcnemar: McNemar
     difference: Difference
+    infilled: InfilledComparison | None
     only_first: list[FlippedTask]
     only_second: list[FlippedTask]
 
@@ -61,6 +73,7 @@ def compare_tasks(first: "Measured", second: "Measured") -> TaskComparison:
         isolation=first.isolation,
         mcnemar=mcnemar(before, after),
         difference=paired_difference(rates[0], rates[1], "pass@1"),
+        infilled=_compare_infilled(first.infilled, second.infilled),
         only_first=[each for is_first, each in flipped if is_first],
         only_second=[each for is_first, each in flipped if not is_first],
     )
@@ -87,6 +100,14 @@ def _by_task(measured: "Measured") -> dict[str, list[Any]]:
     return found
 
 
+def _compare_infilled(first: "Sequence[Infilled]", second: "Sequence[Infilled]") -> InfilledComparison | None:
+    """Paired tests of whether each line was filled in right; the lines are the same of both models."""
+    if not first or not second:
+        return None
+    before, after = ([each.matches for each in side] for side in (first, second))
+    return InfilledComparison(mcnemar=mcnemar(before, after), difference=paired_difference(before, after, "infill"))
+
+
 def _flipped(task: str, sides: Sequence[Mapping[str, list[Any]]]) -> FlippedTask:
     """The first sample that passed, or else the first, of each model."""
     shown = [next((row for row in side[task] if row.passed), side[task][0]) for side in sides]
@@ -103,22 +124,35 @@ def _tasks(names: Sequence[str], found: TaskComparison) -> str:
     rows.append(["parses", str(first.parses), str(second.parses)])
     rows.append(["first call runs", str(first.runs), str(second.runs)])
     bits = [_shown(each.solution_bits_per_byte) for each in (first, second)]
-    rows += [["solution bits per byte", *bits], ["contamination", *found.contaminations]]
-    difference = found.difference
-    told = (
+    rows.append(["solution bits per byte", *bits])
+    infilled = [each.infill_exact_match for each in (first, second)]
+    if any(infilled):  # the tasks are the same, and so have solutions: who has no share does not fill in the middle
+        rows.append(["infilled lines right", *(str(each or "does not fill in the middle") for each in infilled)])
+    rows.append(["contamination", *found.contaminations])
+    told = [
         f"{first.tasks:,} tasks, {first.samples:,} samples of each model; isolation {found.isolation}. "
-        f"Second minus first, pass@1: {difference.difference}, p = {difference.p_value:.4f} (sign flips). "
-        f"McNemar, a task solved by any sample: {found.mcnemar.only_first:,} by the first alone, "
-        f"{found.mcnemar.only_second:,} by the second alone, p = {found.mcnemar.exact:.4f} exact, "
-        f"{found.mcnemar.mid_p:.4f} mid-p."
-    )
+        + _tests("pass@1", found.difference, "a task solved by any sample", found.mcnemar)
+    ]
+    if found.infilled:
+        told.append(
+            _tests("infilled lines", found.infilled.difference, "a line filled in right", found.infilled.mcnemar)
+        )
     flipped = [
         _details(f"{each.task_id}: solved by {name} alone", _columns(names, [_sample(each, 0), _sample(each, 1)]))
         for name, side in zip(names, (found.only_first, found.only_second), strict=True)
         for each in side
     ]
     none = "" if flipped else "<p>No task flipped.</p>"
-    return _table(["", *names], rows) + f"<p>{escape(told)}</p>" + "".join(flipped) + none
+    return _table(["", *names], rows) + "".join(f"<p>{escape(each)}</p>" for each in told) + "".join(flipped) + none
+
+
+def _tests(score: str, difference: Difference, success: str, uneven: McNemar) -> str:
+    """Both paired tests in words."""
+    return (
+        f"Second minus first, {score}: {difference.difference}, p = {difference.p_value:.4f} (sign flips). "
+        f"McNemar, {success}: {uneven.only_first:,} by the first alone, {uneven.only_second:,} by the second alone, "
+        f"p = {uneven.exact:.4f} exact, {uneven.mid_p:.4f} mid-p."
+    )
 
 
 def _sample(task: FlippedTask, side: int) -> str:

@@ -10,6 +10,7 @@ from tezgah.opening import MODEL
 
 if TYPE_CHECKING:
     from tezgah.compare_page import TaskComparison
+    from tezgah.evaluation.paired import McNemar
     from tezgah.evaluation.side_by_side import SideBySide
 
 
@@ -36,9 +37,16 @@ def _figures(texts: "SideBySide | None", tasks: "TaskComparison | None") -> dict
     if tasks:
         shown["pass@1, second − first"] = str(tasks.difference.difference)
         shown["p, sign flips"] = f"{tasks.difference.p_value:.4f}"
-        shown["p, McNemar"] = f"{tasks.mcnemar.exact:.4f} exact, {tasks.mcnemar.mid_p:.4f} mid-p"
+        shown["p, McNemar"] = _p_values(tasks.mcnemar)
         shown["flipped tasks"] = f"{len(tasks.only_first):,} to {len(tasks.only_second):,}"
+        if tasks.infilled:
+            shown["infilled lines right, second − first"] = str(tasks.infilled.difference.difference)
+            shown["p, McNemar, infilled lines"] = _p_values(tasks.infilled.mcnemar)
     return shown
+
+
+def _p_values(found: "McNemar") -> str:
+    return f"{found.exact:.4f} exact, {found.mid_p:.4f} mid-p"
 
 
 COMPARE = Verb(

@@ -58,6 +58,7 @@ def compare(first: str | Path, second: str | Path, page: str | Path, **settings:
     from tezgah.compare_page import compare_page
     from tezgah.fields import settings_from
     from tezgah.files import write_text
+    from tezgah.starting import find_model
 
     given = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
     if "k" in given:
@@ -70,11 +71,13 @@ def compare(first: str | Path, second: str | Path, page: str | Path, **settings:
         raise InputError("there is nothing to compare the models on: give prompts, tasks, or both.")
     paths = [str(first), str(second)]
     names = short_names([Path(path) for path in paths])
-    if paths[0] == paths[1]:
+    if names[0] == names[1]:
         names = [f"{name} ({place})" for name, place in zip(names, ("first", "second"), strict=True)]
     asked = asked_of(flags) if flags.tasks else None
     if asked:
-        asked.read()  # what is wrong with the tasks is told before texts are made
+        asked.read()  # what is wrong with the tasks, or a model's name, is told before texts are made
+        for path in paths:
+            find_model(Path(path))
     texts = _texts(paths, names, flags) if flags.prompts else None
     tasks = _tasks(paths, asked, output.with_suffix("")) if asked else None
     drawn = {name: getattr(flags, name) for name in ("n", "temperature", "top_p", "seed", "max_new_tokens")}

@@ -39,10 +39,12 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     Leftovers of a killed writer are removed at the next write. Raises InputError when the disk
     is full or the place cannot be written.
     """
-    temporary = beside(path, "part")
     with writing_to(path):
+        if path.is_dir():  # told now, not when all is written
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
+        temporary = beside(path, "part")
         file = open(temporary, "wb")  # noqa: SIM115  closed below, where a full disk is named
     try:
         with _naming_a_full_disk(path), file:

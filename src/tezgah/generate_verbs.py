@@ -17,9 +17,13 @@ from tezgah.opening import MODEL, opened
 if TYPE_CHECKING:
     from tezgah.generation.completions import Completion
     from tezgah.generation.prompts import Prompt
+    from tezgah.models.causal import CausalLM
     from tezgah.tokenizer.tokenizer import Tokenizer
 
 SEPARATOR = "=" * 80  # between candidates
+Draft = Annotated[
+    str, Meta(description="a smaller MODEL with the same tokenizer, which guesses ahead: faster, as good a text")
+]
 Dtype = Annotated[
     Literal["float32", "bfloat16"],
     Meta(description="the parameters' precision; bfloat16 is half the memory, and read in half the time"),
@@ -32,9 +36,7 @@ class GenerateFlags(GenerationSettings, frozen=True):
     prompts: Annotated[str, Meta(description='file of prompts: a line each, or JSON Lines with a "prompt"')] = ""
     o: Annotated[str, Meta(description="write the completions to this file, JSON Lines; goes on after a stop")] = ""
     stream: Annotated[bool, Meta(description="print one completion as it is made")] = False
-    draft: Annotated[
-        str, Meta(description="a smaller MODEL with the same tokenizer, which guesses ahead: faster, as good a text")
-    ] = ""
+    draft: Draft = ""
     dtype: Dtype = "float32"
     echo: Annotated[bool, Meta(description="with --logprobs and --json: those of the prompts' tokens too")] = False
     json: Annotated[bool, Meta(description="print one JSON object instead of text")] = False
@@ -47,6 +49,7 @@ class CompleteFlags(GenerationSettings, frozen=True):
         Literal["block"] | None, Meta(description="end where the block does; --past-block turns it off")
     ] = "block"
     past_block: Annotated[bool, Meta(description="go on where the block ends")] = False
+    draft: Draft = ""
     dtype: Dtype = "float32"
     json: Annotated[bool, Meta(description="print one JSON object instead of text")] = False
 
@@ -58,7 +61,7 @@ def generate(operands: list[str], flags: GenerateFlags) -> Answer:
         both = "give PROMPT or --prompts FILE, not both."
         raise InputError(both if texts else "`generate` needs PROMPT. Or give --prompts FILE.")
     from tezgah.generation.completions import complete, sampling_of
-    from tezgah.generation.draft import check_goes_with_draft, checked_draft
+    from tezgah.generation.draft import check_goes_with_draft
     from tezgah.generation.prompts import given_prompts, read_prompts
 
     settings = _settings(flags)
@@ -75,22 +78,21 @@ def generate(operands: list[str], flags: GenerateFlags) -> Answer:
     if flags.draft:
         check_goes_with_draft(settings)
     model, tokenizer = opened(path, dtype=flags.dtype)
-    draft = opened(flags.draft, dtype=flags.dtype) if flags.draft else None
-    drafting = None if draft is None else checked_draft(draft, tokenizer, settings, flags.draft)
+    draft = _opened_draft(flags, tokenizer, settings)
     if flags.o:
-        return _written(path, model, tokenizer, prompts, flags, settings, drafting)
+        return _written(path, model, tokenizer, prompts, flags, settings, draft and draft[0])
     if flags.stream:
         from tezgah.generation.generate import stream
 
         text = prompts[0].text
         pieces = stream(model, tokenizer, text, draft, **msgspec.structs.asdict(settings))
         return Answer("", {}, chain([text], pieces))
-    found = complete(model, tokenizer, [prompt.text for prompt in prompts], settings, drafting)
+    found = complete(model, tokenizer, [prompt.text for prompt in prompts], settings, draft and draft[0])
     if draft:
         _say_accepted(found)
     shown = f"\n{SEPARATOR}\n".join(prompts[each.prompt].text + each.text for each in found)
     candidates = [_candidate(prompts[each.prompt], each, tokenizer) for each in found]
-    value = {"model": path, **_draft_named(flags), **msgspec.structs.asdict(settings), "candidates": candidates}
+    value = {"model": path, **_draft_named(flags.draft), **msgspec.structs.asdict(settings), "candidates": candidates}
     if flags.echo:
         value["prompts"] = _echoed(model, tokenizer, prompts, flags.logprobs or 0)
     return Answer(shown, value)
@@ -99,23 +101,34 @@ def generate(operands: list[str], flags: GenerateFlags) -> Answer:
 def complete_file(operands: list[str], flags: CompleteFlags) -> Answer:
     """Complete code at a place in a file."""
     from tezgah.generation.completions import completions, sampling_of
+    from tezgah.generation.draft import check_goes_with_draft
     from tezgah.generation.infill import place_prompt, read_place
+    from tezgah.generation.rows_file import candidate_row
 
     path, place = operands
     settings = _settings(flags)
     if flags.past_block:
         settings = msgspec.structs.replace(settings, until=None)
     sampling_of(settings)
+    if flags.logprobs is not None and not flags.json:
+        raise InputError("--logprobs are told with --json. Give it, too.")
+    if flags.draft:
+        check_goes_with_draft(settings)
     prefix, suffix = read_place(place)
     model, tokenizer = opened(path, dtype=flags.dtype)
     prompt, is_infilled = place_prompt(model, tokenizer, prefix, suffix, settings)
-    found = sorted(completions(model, tokenizer, [prompt], settings), key=lambda each: each.candidate)
+    draft = _opened_draft(flags, tokenizer, settings)
+    made = completions(model, tokenizer, [prompt], settings, draft and draft[0])
+    found = sorted(made, key=lambda each: each.candidate)
+    if draft:
+        _say_accepted(found)
     value = {
         "model": path,
+        **_draft_named(flags.draft),
         "place": place,
         "is_infilled": is_infilled,
         **msgspec.structs.asdict(settings),
-        "candidates": [{"completion": each.text, "reason": each.reason, "tokens": len(each.ids)} for each in found],
+        "candidates": [candidate_row(each, tokenizer) for each in found],
     }
     return Answer(f"\n{SEPARATOR}\n".join(each.text for each in found), value)
 
@@ -139,12 +152,25 @@ def _written(
     made_from = [flags.dtype, *(hash_file(each) for each in weights)]
     kept = write_rows(Path(flags.o), model, tokenizer, prompts, settings, made_from, draft)
     rows = len(prompts) * settings.n
-    value = {"model": path, **_draft_named(flags), "completions": flags.o, "rows": rows, "kept": kept}
+    value = {"model": path, **_draft_named(flags.draft), "completions": flags.o, "rows": rows, "kept": kept}
     return Answer(flags.o, value)
 
 
-def _draft_named(flags: GenerateFlags) -> dict[str, str]:
-    return {"draft": flags.draft} if flags.draft else {}
+def _opened_draft(
+    flags: GenerateFlags | CompleteFlags, tokenizer: "Tokenizer", settings: GenerationSettings
+) -> "tuple[CausalLM, Tokenizer] | None":
+    """The draft that flags name, if they do; it goes with the model's tokenizer."""
+    from tezgah.generation.draft import checked_draft
+
+    if not flags.draft:
+        return None
+    draft = opened(flags.draft, dtype=flags.dtype)
+    checked_draft(draft, tokenizer, settings, flags.draft)
+    return draft
+
+
+def _draft_named(draft: str) -> dict[str, str]:
+    return {"draft": draft} if draft else {}
 
 
 def _say_accepted(found: "Sequence[Completion]") -> None:

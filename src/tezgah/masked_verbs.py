@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from tezgah.answers import Answer, Plain, Verb, lines
-from tezgah.opening import MODEL, with_tokenizer
+from tezgah.opening import MODEL, check_rows, with_tokenizer
 from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Share
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def fill(operands: list[str], flags: FillFlags) -> Answer:
     model, tokenizer = _opened(path)
     check_masked(model, path)
     check_mask(tokenizer, Path(path))
+    check_rows(path, model, tokenizer)
     found = fill_texts(model, tokenizer, texts, flags.n, flags.order, sampling, flags.sweeps)
     shown = ["\n".join(f"{each.score:.4f}  {each.text}" for each in candidates) for candidates in found]
     given = msgspec.structs.asdict(flags)
@@ -67,6 +68,7 @@ def likelihood(operands: list[str], flags: Plain) -> Answer:
     model, tokenizer = _opened(path)
     if fills_masks(model):
         check_mask(tokenizer, Path(path))
+    check_rows(path, model, tokenizer)
     found = likelihoods(model, tokenizer, texts)
     value = [
         {

@@ -23,11 +23,7 @@ def opened(path: str, or_fills: bool = False, dtype: str = "float32") -> "tuple[
             check_causal(model, path)
 
     model, tokenizer = with_tokenizer(path, check, dtype)
-    if tokenizer.vocab_size > model.config.vocab_size:
-        raise InputError(
-            f"{path}: its tokenizer has {tokenizer.vocab_size:,} ids, its model {model.config.vocab_size:,} rows. Give "
-            "it the tokenizer that it was trained with."
-        )
+    check_rows(path, model, tokenizer)
     return model.to(evaluation_place(recipe_of(path)).device), tokenizer
 
 
@@ -43,6 +39,15 @@ def with_tokenizer(
     if tokenizer is None:
         raise InputError(f"{path}: has no tokenizer beside its model. Add a tokenizer.json.")
     return model, tokenizer
+
+
+def check_rows(path: str, model: Any, tokenizer: "Tokenizer") -> None:
+    """Raise InputError for a tokenizer with ids that the model beside it has no row for."""
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise InputError(
+            f"{path}: its tokenizer has {tokenizer.vocab_size:,} ids, its model {model.config.vocab_size:,} rows. Give "
+            "it the tokenizer that it was trained with."
+        )
 
 
 def home_of(path: str) -> Path:

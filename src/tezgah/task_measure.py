@@ -18,6 +18,7 @@ from tezgah.settings import NaturalFloat, NaturalInt, PositiveInt, Share
 
 if TYPE_CHECKING:
     from tezgah.evaluation.contamination import Contamination
+    from tezgah.evaluation.infilling import Infilled
     from tezgah.evaluation.intervals import Interval
     from tezgah.evaluation.task_results import Result, TaskSummary
     from tezgah.evaluation.tasks import Task
@@ -43,6 +44,8 @@ class Asked:
 
         if self.temperature == 0 and self.n > 1:
             raise InputError(f"--temperature 0 gives the same sample {self.n:,} times. Give -n 1, or a temperature.")
+        if self.top_p == 0:
+            raise InputError("--top-p 0 leaves no token to draw. Give a share above 0; 1 is off.")
         return read_tasks(self.tasks)
 
 
@@ -83,11 +86,13 @@ def asked_of(flags: TaskFlags) -> Asked:
 class Measured:
     """What a model made of its tasks; `until` is the rule of the cut.
 
-    `contamination` is None where its training corpus is not at hand.
+    `infilled` is empty of a model that does not fill in the middle, and where no task has a solution; `contamination`
+    is None where the training corpus is not at hand.
     """
 
     summary: "TaskSummary"
     results: "list[Result]"
+    infilled: "list[Infilled]"
     contamination: "Contamination | None"
     isolation: str
     until: str
@@ -96,27 +101,29 @@ class Measured:
 def measure_tasks(path: str, asked: Asked, folder: Path) -> Measured:
     """Sample, judge and sum up, in `folder`; what is there already is not done again."""
     from tezgah.evaluation.harness import harness_results
-    from tezgah.evaluation.infilling import run_infilling
+    from tezgah.evaluation.infilling import run_infilling, share_right
     from tezgah.evaluation.sandbox import Sandbox
     from tezgah.evaluation.task_results import summarize
     from tezgah.evaluation.task_run import run_tasks
     from tezgah.lock import locked
+    from tezgah.starting import find_model
 
     tasks = asked.read()
+    find_model(Path(path))  # before a folder is made for nothing
     with locked(folder), Sandbox(accept_weak=asked.accept_weak) as sandbox:
         model, tokenizer = opened(path)
         told = _settings(path, asked, cut_rule(tasks), sandbox.isolation)
         draw = task_completer(Completer(model, tokenizer, asked.max_new_tokens, asked.temperature, asked.top_p))
         results = run_tasks(tasks, told, draw, completion_of, sandbox.judge, folder)
         fill = infiller(model, tokenizer, asked.max_new_tokens)
-        infilled = run_infilling(tasks, fill, folder) if fill else None
-        summary = summarize(results, asked.ks, _solution_bits(model, tokenizer, tasks), infilled)
+        infilled = run_infilling(tasks, fill, folder) if fill else []
+        summary = summarize(results, asked.ks, _solution_bits(model, tokenizer, tasks), share_right(infilled))
         write_json(folder / "summary.json", msgspec.to_builtins(summary, str_keys=True))
         write_json(folder / "harness.json", harness_results(results, asked.ks, told))
         contamination = _contamination(path, tasks)
         if contamination:
             write_json(folder / "contamination.json", msgspec.to_builtins(contamination))
-    return Measured(summary, results, contamination, sandbox.isolation, told.sampling.until)
+    return Measured(summary, results, infilled, contamination, sandbox.isolation, told.sampling.until)
 
 
 def figures(measured: Measured) -> dict[str, str]:

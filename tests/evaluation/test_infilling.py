@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tezgah.evaluation.infilling import gap_of, run_infilling
+from tezgah.evaluation.infilling import gap_of, run_infilling, share_right
 from tezgah.evaluation.tasks import Task, read_tasks
 
 SOLUTION = "    y = x\n\n    for _ in range(3):\n        y += x\n    return y\n"
@@ -66,7 +66,7 @@ def test_every_solution_of_human_eval_has_its_gap(shared_data: Path) -> None:
     ],
 )
 def test_the_line_itself_is_right_but_for_white_space_at_its_end(fill, share, tmp_path: Path) -> None:
-    found = run_infilling(TASKS, fill, tmp_path)
+    found = share_right(run_infilling(TASKS, fill, tmp_path))
     first = sum(gap.number == 0 for each in TASKS if (gap := gap_of(each)))
     assert found is not None
     assert found.value == (share if share != 1 / 6 else first / 12)
@@ -74,7 +74,8 @@ def test_the_line_itself_is_right_but_for_white_space_at_its_end(fill, share, tm
 
 
 def test_without_solutions_there_is_nothing_to_tell(tmp_path: Path) -> None:
-    assert run_infilling([task(1, None), task(2, "\n \n")], right, tmp_path) is None
+    assert run_infilling([task(1, None), task(2, "\n \n")], right, tmp_path) == []
+    assert share_right([]) is None
 
 
 @settings(max_examples=30)

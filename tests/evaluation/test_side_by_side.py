@@ -109,6 +109,8 @@ def test_prompts_are_read_line_by_line(tmp_path):
     assert quoted.prompts == ("\nWhen they came back",)
     assert (family.words, family.prompts[2]) == (("Ali", "Ayşe", "İpek"), "İpek geldi")
     assert code.prompts == ("def f(x): return {x}",)
+    path.write_bytes(b"\xef\xbb\xbfa\x0cb\xe2\x80\xa8c\r\nd\n")
+    assert [each.line for each in read_prompts(path)] == ["a\x0cb\u2028c", "d"]
 
 
 @pytest.mark.parametrize(

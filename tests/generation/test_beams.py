@@ -1,6 +1,7 @@
 """Beam search, and greedy decoding, token for token as `transformers` do it."""
 
 import copy
+import math
 from itertools import product
 from typing import Any, Literal
 
@@ -210,6 +211,17 @@ def test_what_beams_cannot_do_is_refused(pair):
             Beams(4, groups=groups, diversity_penalty=penalty)
     with pytest.raises(InputError, match="diversity_penalty is -1"):
         Beams(4, groups=2, diversity_penalty=-1.0)
+    for length_penalty in (20.0, -12.0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="give a number from −11 to 11 for completions of up to 150 tokens"):
+            search(pair[0], [1], 150, Beams(2, length_penalty=length_penalty), Sampling())
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("length_penalty", "longest"), [(11.0, 150), (-11.0, 150), (83.0, 2), (-83.0, 1)])
+def test_the_strongest_penalty_of_length_gives_scores_that_are_numbers(pair, length_penalty, longest):
+    for early in ("false", "true", "never"):
+        found = search(pair[0], [3, 4], longest, Beams(3, 3, length_penalty, early), Sampling(), separator_id=0)
+        assert all(math.isfinite(each.score) and each.score < 0 for each in found)
 
 
 @pytest.mark.slow

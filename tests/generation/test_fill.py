@@ -215,6 +215,10 @@ def test_of_a_causal_model_it_is_the_ordinary_one() -> None:
     assert found.log_likelihood == pytest.approx(float(expected), rel=1e-5) and not found.is_pseudo
     with pytest.raises(InputError, match="the model sees 16 at once"):
         likelihoods(model, tokenizer, ["kedi! " * 20])
+    with torch.no_grad():
+        model.head_weight().fill_(math.nan)
+    with pytest.raises(InputError, match="the model's scores are not numbers"):
+        likelihoods(model, tokenizer, [text])
     with pytest.raises(InputError, match="a qwen3 goes on from a text; it fills no masks. Use `tezgah generate`"):
         fill(model, tokenizer, "[MASK]")  # type: ignore[arg-type]
 
@@ -225,6 +229,8 @@ def test_of_a_causal_model_it_is_the_ordinary_one() -> None:
         ("Bir kedi", r"'Bir kedi' has no \[MASK\]. Put"),
         ("Bir [MASK:0]", r"\[MASK:0\]: a mask stands for one token or more"),
         ("[MASK:41]", "a text has 41 masks, the model sees 40 at once"),
+        ("[MASK:99999999999]", "a text has 99,999,999,999 masks"),  # which no memory holds
+        (f"[MASK:{'9' * 5000}]", r"has no \[MASK\]. Put"),
         ("kedi " * 40 + "[MASK]", "tokens, the model sees 40 at once"),
     ],
 )
@@ -295,3 +301,6 @@ def test_the_wrong_verb_or_folder_names_the_right_one(folder: Path, tmp_path: Pa
     tokenizer.save(maskless)
     for words in (["fill", str(maskless), "[MASK]"], ["likelihood", str(maskless), "Bir"]):
         assert f"{maskless}: the tokenizer has no [MASK]. Train one with" in refused(words, capsys)
+    Tokenizer.train(TEXTS, 300, mask=True).save(maskless)
+    for words in (["fill", str(maskless), "[MASK]"], ["likelihood", str(maskless), "Bir"]):
+        assert f"{maskless}: its tokenizer has 300 ids, its model " in refused(words, capsys)

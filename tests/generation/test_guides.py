@@ -88,6 +88,15 @@ def test_forms_that_are_none_are_refused_in_one_line(model, tokenizer, settings,
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(("algorithm", "size"), [("characters", 8192), ("wordpiece", 30)])
+def test_a_tokenizer_that_the_library_does_not_read_is_named_in_one_line(history, algorithm, size):
+    tokenizer = Tokenizer.train(["abc abd xyz abc foo bar\n" * 20], vocab_size=size, algorithm=algorithm)
+    with pytest.raises(InputError) as refused:
+        generate(history(tokenizer.vocab_size, 64), tokenizer, "a", regex="[ab]{3}")
+    assert str(refused.value).startswith("regex: llguidance does not read this model's tokenizer (")
+    assert "\n" not in str(refused.value)
+
+
 def test_without_the_library_the_mend_is_said(model, tokenizer, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "llguidance", None)
     with pytest.raises(InputError, match=r"pip install 'tezgah\[constrained\]'"):

@@ -62,3 +62,15 @@ def test_what_stands_near_is_read_where_not_everything_fits(history, infilling, 
     if before:
         (alone, _) = place_prompt(history(257, 64), plain, prefix, suffix, settings)
         assert list(alone.ids) == plain.encode(prefix).tolist()[-40:]
+
+
+@pytest.mark.parametrize(("before", "after"), [(38, 0), (0, 38), (20, 18)])
+def test_what_does_not_fit_is_refused_where_asked(history, infilling, plain, before, after):
+    model, settings = history(260, 64), make_settings({"max_new_tokens": 24, "overlong": "refuse"})
+    with pytest.raises(InputError, match="38 tokens are to be read, and 37 fit"):
+        place_prompt(model, infilling, "a" * before, "b" * after, settings)
+    fits, _ = place_prompt(model, infilling, "a" * max(before - 1, 0), "b" * min(after, 37), settings)
+    assert len(fits.ids) == 40
+    with pytest.raises(InputError, match="41 tokens are to be read, and 40 fit"):
+        place_prompt(history(257, 64), plain, "a" * 41, "b", settings)
+    assert len(place_prompt(history(257, 64), plain, "a" * 40, "b" * 90, settings)[0].ids) == 40

@@ -45,15 +45,15 @@ class Infilled(msgspec.Struct, frozen=True, kw_only=True):
     matches: bool
 
 
-def run_infilling(tasks: Sequence[Task], fill: Fill, folder: Path) -> Interval | None:
-    """Fill the gaps that `folder` has no row of yet; the share that is right, over tasks.
+def run_infilling(tasks: Sequence[Task], fill: Fill, folder: Path) -> list[Infilled]:
+    """Fill the gaps that `folder` has no row of yet; a row for each task with a solution, in the order of the tasks.
 
-    None where no task has a solution. Every row is on the disk before the next gap is begun, in the order of the tasks,
-    so `infill.jsonl` is the same bytes however often it was killed.
+    Every row is on the disk before the next gap is begun, so `infill.jsonl` is the same bytes however often it was
+    killed; it is not written where no task has a solution.
     """
     gaps = [(task, gap) for task in tasks if (gap := gap_of(task)) is not None]
     if not gaps:
-        return None
+        return []
     with Journal[Infilled](folder / "infill.jsonl", Infilled) as journal:
         known = len(journal.rows)
         rows = list(journal.rows)
@@ -62,7 +62,12 @@ def run_infilling(tasks: Sequence[Task], fill: Fill, folder: Path) -> Interval |
                 journal.add([row])
                 rows.append(row)
                 progress.advance(1, f"{sum(each.matches for each in rows):,} right")
-    return share_interval([float(each.matches) for each in rows], "infill")
+    return rows
+
+
+def share_right(rows: Sequence[Infilled]) -> Interval | None:
+    """The share of gaps that were filled in right, over tasks; None where there are none."""
+    return share_interval([float(each.matches) for each in rows], "infill") if rows else None
 
 
 def _filled(gaps: Sequence[tuple[Task, Gap]], fill: Fill) -> Iterator[Infilled]:

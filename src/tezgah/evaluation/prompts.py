@@ -25,7 +25,7 @@ def read_prompts(path: Path) -> list[Family]:
     Raises InputError, with the line, for one that cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}). Give a file of prompts, one a line.") from None
     except UnicodeDecodeError as error:

@@ -25,7 +25,8 @@ from tezgah.nn.modes import evaluating
 if TYPE_CHECKING:
     from tezgah.models.causal import CausalLM
 
-STRONGEST = 20  # penalty of length: a thousand to that power is far from the largest number
+# The longest completion to the power of `length_penalty`, at most: float32 ends at 3e38, and sums reach beyond −1e9.
+LARGEST_POWER = 1e25
 NEVER = -1e9  # the score of what is no candidate
 
 
@@ -51,10 +52,6 @@ class Beams:
     def __post_init__(self) -> None:
         if self.best > self.count:
             raise InputError(f"n is {self.best}, and {self.count} beams have no more to give. Raise num_beams.")
-        if not abs(self.length_penalty) <= STRONGEST:
-            raise InputError(
-                f"length_penalty is {self.length_penalty}; give a number from −{STRONGEST} to {STRONGEST}."
-            )
         if self.count % self.groups:
             raise InputError(
                 f"{self.count} beams make no {self.groups} groups of one size. Give a num_beams that beam_groups "
@@ -102,10 +99,12 @@ def search(
 ) -> list[Hypothesis]:
     """The `beams.best` completions of a prompt, the best first; the rest as in `generate_ids`.
 
-    Penalties of `sampling` act on log-probabilities. Raises InputError for a temperature, which beams have not.
+    Penalties of `sampling` act on log-probabilities. Raises InputError for a temperature, which beams have not, and for
+    a penalty of length too strong for scores to be numbers.
     """
     if sampling.temperature != 0:
         raise InputError(f"temperature is {sampling.temperature}; beam search takes 0 only. Or give num_beams = 1.")
+    _check_length_penalty(beams.length_penalty, max_new_tokens)
     (wanted,) = checked(model, [Wanted(tuple(prompt), max_new_tokens)])
     going = [_Group.begun(beams.group_size) for _ in range(beams.groups)]
     groups = list(going)
@@ -136,6 +135,15 @@ def search(
             logits = batch.step([each.ids[-1] for group in going for each in group.running])[:, :vocab_size]
     over = sorted((each for group in groups for each in group.over), key=lambda each: -each.score)
     return [each._replace(ids=each.ids[: len(each.ids) - each.is_ended]) for each in over[: beams.best]]
+
+
+def _check_length_penalty(penalty: float, longest: int) -> None:
+    strongest = math.floor(math.log(LARGEST_POWER, max(longest, 2)))
+    if not abs(penalty) <= strongest:
+        raise InputError(
+            f"length_penalty is {penalty}; give a number from −{strongest} to {strongest} for completions of up to "
+            f"{longest:,} tokens."
+        )
 
 
 @dataclass

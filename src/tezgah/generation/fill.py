@@ -96,8 +96,9 @@ class _Prompt:
         self.masked, self.codec = masked, codec
         self.pieces = codec.pieces(masked)
         self.lengths = [length or 1 for length in masked.lengths]
-        ids, places = codec.joined(self.pieces, self.lengths)
-        self.tokens, self.masks = len(ids), len(places)
+        around, _ = codec.joined(self.pieces, [0] * len(self.lengths))
+        self.masks = sum(self.lengths)  # any number: they are not written out before there is room for them
+        self.tokens = len(around) + self.masks
         self.room = context_length - self.tokens  # below 0 where they do not fit
 
     def row(self) -> Row:

@@ -38,7 +38,8 @@ class Guide:
 def guides(tokenizer: "Tokenizer", settings: GenerationSettings) -> Callable[[int], Guide] | None:
     """What makes a guide for a row; None where `settings` ask for no form.
 
-    Raises InputError for a form that cannot be read, for two, for what does not go with one, and without `llguidance`.
+    Raises InputError for a form that cannot be read, for two, for what does not go with one, for a tokenizer that
+    `llguidance` does not read, and without `llguidance`.
     """
     if not settings.regex and not settings.json_schema:
         return None
@@ -58,7 +59,13 @@ def guides(tokenizer: "Tokenizer", settings: GenerationSettings) -> Callable[[in
         wrong = str(error)
     if wrong:
         raise InputError(f"{name} cannot be read: {' '.join(wrong.split())}.")
-    held = LLTokenizer(tokenizer.json, n_vocab=tokenizer.vocab_size, eos_token=tokenizer.separator_id)
+    try:
+        held = LLTokenizer(tokenizer.json, n_vocab=tokenizer.vocab_size, eos_token=tokenizer.separator_id)
+    except ValueError as error:
+        raise InputError(
+            f"{name}: llguidance does not read this model's tokenizer ({' '.join(str(error).split())}). Take a model "
+            "with a byte-level one."
+        ) from None
     return lambda place: Guide(LLMatcher(held, form), tokenizer.vocab_size)
 
 

@@ -24,7 +24,7 @@ def read_place(place: str) -> tuple[str, str]:
 
     Raises InputError for a file that cannot be read and a place that it has not.
     """
-    match = re.fullmatch(r"(.+?):(\d+)(?::(\d+))?", place)
+    match = re.fullmatch(r"(.+?):(\d{1,12})(?::(\d{1,12}))?", place)
     if match is None:
         raise InputError(f"{place}: is no place in a file. Give FILE:LINE, or FILE:LINE:COLUMN, counted from 1.")
     path, line, column = Path(match[1]), int(match[2]), match[3]
@@ -49,7 +49,7 @@ def place_prompt(
     """The prompt of a place, and whether the model reads what follows, too.
 
     What stands far from the place is left out where not everything fits the context beside what is to be generated.
-    Raises InputError where nothing stands before the place.
+    Raises InputError where nothing stands before the place, and for what would be left out where settings refuse that.
     """
     before, after = (tokenizer.encode(text).tolist() for text in (prefix, suffix))
     tokens = infill_tokens(tokenizer)
@@ -58,9 +58,19 @@ def place_prompt(
     context = model.config.context_length
     room = max(context - settings.max_new_tokens, context // 2)
     if tokens is None:
+        _check_room(len(before), room, settings)
         return limited(model, tuple(before[-room:]), settings), False
     room = max(room - len(tokens), 2)
+    _check_room(len(before) + len(after), room, settings)
     after = after[: max(room - len(before), room // SUFFIX_SHARE)]
     before = before[max(0, len(before) + len(after) - room) :]
     ids = (tokens.prefix, *before, tokens.suffix, *after, tokens.middle)
     return limited(model, ids, settings), True
+
+
+def _check_room(given: int, room: int, settings: GenerationSettings) -> None:
+    if given > room and settings.overlong == "refuse":
+        raise InputError(
+            f"{given:,} tokens are to be read, and {room:,} fit beside those to be generated. Generate fewer, or read "
+            "what stands near the place with overlong = truncate."
+        )

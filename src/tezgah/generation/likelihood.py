@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tezgah.errors import InputError
 from tezgah.generation.kinds import check_masked, fills_masks
 from tezgah.generation.masked_scores import SCORES_AT_ONCE, log_probabilities
+from tezgah.generation.sampling import check_scores
 from tezgah.generation.too_long import told_share
 from tezgah.nn.modes import evaluating
 from tezgah.nn.precision import widened
@@ -88,7 +89,9 @@ def _pseudo(model: "Encoder", ids: list[int], before: list[int], after: list[int
 def _ordinary(model: Any, ids: list[int]) -> list[float]:
     """The log-probability of each token but the first, those before it given, in nats."""
     row = torch.tensor([ids], device=model.embedding.weight.device)
-    scores = widened(model(row[:, :-1])[0]).log_softmax(-1)  # (time, vocab)
+    logits = widened(model(row[:, :-1])[0])  # (time, vocab)
+    check_scores(logits)
+    scores = logits.log_softmax(-1)
     found: list[float] = scores.gather(1, row[0, 1:, None])[:, 0].tolist()
     return found
 

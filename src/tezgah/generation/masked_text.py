@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tezgah.tokenizer.tokenizer import Tokenizer
 
-MARK = re.compile(r"\[MASK(?::(\d+)|(\*))?\]")
+MARK = re.compile(r"\[MASK(?::(\d{1,12})|(\*))?\]")
 
 
 @dataclass(frozen=True)

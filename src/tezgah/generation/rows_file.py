@@ -72,11 +72,14 @@ def write_rows(
 
 
 def row_of(prompt: Prompt, place: int, completion: Completion, tokenizer: "Tokenizer") -> dict[str, Any]:
-    """A completion as a row of JSON; what does not apply is left out."""
+    """A completion of a prompt as a row of JSON; what does not apply is left out."""
     row: dict[str, Any] = {} if prompt.task_id is None else {"task_id": prompt.task_id}
-    row |= {
-        "index": place,
-        "prompt": prompt.text,
+    return {**row, "index": place, "prompt": prompt.text, **candidate_row(completion, tokenizer)}
+
+
+def candidate_row(completion: Completion, tokenizer: "Tokenizer") -> dict[str, Any]:
+    """The same without its prompt."""
+    row: dict[str, Any] = {
         "candidate": completion.candidate,
         "completion": completion.text,
         "reason": completion.reason,
@@ -129,7 +132,7 @@ def _opened(part: Path, made_from: str, block: int, total: int) -> Iterator[tupl
             raise InputError(f"{part}: another process is writing it. Wait for it, or name another file.") from None
         file.seek(0)
         first = file.readline()
-        if first.endswith(b"\n") and first != head:
+        if not head.startswith(first):
             raise InputError(
                 f"{part}: holds completions of another model, other prompts or other settings. Give the same as then, "
                 "or remove it."
