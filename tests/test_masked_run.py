@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import tezgah
+from tests import quick
 from tezgah.errors import InputError
 from tezgah.pipeline import run
 from tezgah.recipe import make_recipe
@@ -95,7 +96,10 @@ def test_transformers_fills_as_tezgah_does(folder: Path) -> None:
     assert [each.score for each in ours] == pytest.approx([each["score"] for each in theirs], rel=1e-4)
 
 
-def test_a_stopped_run_goes_on_to_the_same_bits(folder: Path, texts: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_to_the_same_bits(
+    folder: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick.leave_out(monkeypatch)
     shape = json.loads((folder / "model" / "config.json").read_text())["model_type"]
     run(recipe(texts, model__shape=shape, train__schedule="constant", train__steps="30"), tmp_path / "parts")
     run(recipe(texts, model__shape=shape, train__schedule="constant"), tmp_path / "parts")
@@ -107,7 +111,10 @@ def test_a_stopped_run_goes_on_to_the_same_bits(folder: Path, texts: Path, tmp_p
     ]
 
 
-def test_a_start_from_pairs_fills_masks_before_the_first_step(folder: Path, texts: Path, tmp_path: Path) -> None:
+def test_a_start_from_pairs_fills_masks_before_the_first_step(
+    folder: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick.leave_out(monkeypatch)
     if json.loads((folder / "model" / "config.json").read_text())["model_type"] == "bert":
         pytest.skip("a BERT has no start from pairs")
     run(recipe(texts, train__start="pairs", train__steps="1"), tmp_path / "run")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests import quick
 from tezgah import cli
 from tezgah.changes import read_training
 from tezgah.models.checkpoint import read_config
@@ -34,7 +35,7 @@ def words(seed: int) -> str:
 
 @pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("tezgah.training.loop.matrix_rate", lambda place: 1e12)
+    quick.leave_out(monkeypatch)
     (tmp_path / "texts").mkdir()
     for number in range(60):
         (tmp_path / "texts" / f"{number}.txt").write_text(words(number))

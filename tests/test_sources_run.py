@@ -29,7 +29,7 @@ def recipe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def whole(recipe: Path) -> tuple[Path, str]:
     """An uninterrupted run, and what it said."""
-    return recipe.parent / "whole", end(start(recipe, recipe.parent / "whole"))
+    return recipe.parent / "whole", end(start(recipe, recipe.parent / "whole", draws=True))
 
 
 def test_a_run_says_what_each_source_has_had(recipe: Path, whole: tuple[Path, str]) -> None:

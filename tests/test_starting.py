@@ -1,6 +1,5 @@
 """A training that starts from a model that is there: a foreign folder, or a run of our own."""
 
-import dataclasses
 import json
 import os
 import re
@@ -17,11 +16,12 @@ import torch
 import transformers
 
 import tezgah
+from tests import quick
 from tests.models.hugging_face import MODELS, new_model
 from tezgah import cli, pipeline
 from tezgah.errors import InputError
 from tezgah.fields import shown
-from tezgah.files import hash_file, write_text
+from tezgah.files import hash_file
 from tezgah.recipe import make_recipe
 from tezgah.stages import stamps
 
@@ -93,9 +93,7 @@ def recipe(texts: Path, start: Path | str, steps: int = 4, **tables: Any) -> Any
 
 def go(folder: Path, tables: Any, restart: bool = False, with_report: bool = False) -> Any:
     """A run; its report, which takes seconds, is empty where it is not asked for."""
-    stations = pipeline.real_stations()
-    if not with_report:
-        stations = dataclasses.replace(stations, report=lambda run: write_text(run / "report.html", ""))
+    stations = pipeline.real_stations() if with_report else quick.quick_stations()
     return pipeline.run(make_recipe(tables), folder, restart=restart, stations=stations)
 
 

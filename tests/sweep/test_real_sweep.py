@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import tezgah.training.loop as loop
+from tests import quick
 from tezgah import cli
 from tezgah.files import hash_file, is_running
 
@@ -33,12 +33,11 @@ sample_tokens = 0
 checkpoint_steps = 10
 """
 
-# The matrix rate takes seconds, and a step is made to take long enough to be met in its middle.
-POINT = """
+# A step is made to take long enough to be met in its middle.
+POINT = f"""
+{quick.LEAVING_OUT}
 import runpy, sys, time
-import tezgah.training.loop as loop
 import tezgah.training.step as step
-loop.matrix_rate = lambda place: 1e12
 clip = step.Stepper._clip
 step.Stepper._clip = lambda self: time.sleep(0.02) or clip(self)
 runpy.run_module("tezgah.attended", run_name="__main__", alter_sys=True)
@@ -113,7 +112,7 @@ def test_a_sweep_that_was_stopped_and_then_killed_goes_on_to_the_same_weights(
     assert {path: path.stat().st_mtime_ns for path in done.rglob("*")} == before  # it was not touched again
     assert (done / "corpus/train.parquet").samefile(run / "corpus/train.parquet")
 
-    monkeypatch.setattr(loop, "matrix_rate", lambda place: 1e12)
+    quick.leave_out(monkeypatch)
     assert cli.main(["run", str(run / "recipe.toml"), "--run", str(tmp_path / "alone")]) == 0
     for name in ("model/model.safetensors", "checkpoints/step-000090/training_state/optimizer.safetensors"):
         assert hash_file(tmp_path / "alone" / name) == hash_file(run / name)

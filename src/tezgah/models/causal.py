@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from tezgah.models.config import CausalConfig
 from tezgah.nn.cache import KVCache
 from tezgah.nn.cross_entropy import Scored, SoftmaxSlope, cross_entropy_sum
+from tezgah.nn.embedding import build_embedding
 from tezgah.nn.linear import linear
 from tezgah.nn.masks import packed_documents, text_positions
 from tezgah.nn.precision import widened
@@ -22,8 +23,8 @@ class CausalLM(nn.Module):
     def __init__(self, config: CausalConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.width)
-        self.positions = nn.Embedding(config.context_length, config.width) if config.learned_positions else None
+        self.embedding = build_embedding(config.vocab_size, config.width)
+        self.positions = build_embedding(config.context_length, config.width) if config.learned_positions else None
         self.stack = Stack(config.stack, config.context_length)
         self.classifier = nn.Linear(config.width, len(config.labels), bias=False) if config.labels else None
         has_own = not config.tied and not config.labels

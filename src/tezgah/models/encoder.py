@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from tezgah.models.causal import embedded
 from tezgah.models.config import EncoderConfig
 from tezgah.nn.cross_entropy import IGNORED, Scored, SoftmaxSlope, cross_entropy_sum
+from tezgah.nn.embedding import build_embedding
 from tezgah.nn.linear import linear
 from tezgah.nn.masks import packed_documents, text_positions
 from tezgah.nn.mlp import ACTIVATIONS
@@ -24,9 +25,9 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.width)
-        self.positions = nn.Embedding(config.context_length, config.width) if config.learned_positions else None
-        self.token_types = nn.Embedding(config.n_token_types, config.width) if config.n_token_types else None
+        self.embedding = build_embedding(config.vocab_size, config.width)
+        self.positions = build_embedding(config.context_length, config.width) if config.learned_positions else None
+        self.token_types = build_embedding(config.n_token_types, config.width) if config.n_token_types else None
         self.embedding_norm = build_norm(config.stack)
         self.stack = Stack(config.stack, config.context_length)
         has_pooler = config.head in ("pooler", "classification")

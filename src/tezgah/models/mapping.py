@@ -51,7 +51,7 @@ class Joined:
 
     def to_disk(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """The tensor to write."""
-        joined = torch.cat([parameters[name] for name in self.ours])
+        joined = _joined([parameters[name] for name in self.ours])
         return joined.T if self.transposed else joined
 
     def from_disk(self, tensor: Tensor, sizes: Mapping[str, int]) -> dict[str, Tensor]:
@@ -85,6 +85,14 @@ class Zeros:
 
 
 Entry = Plain | Transposed | Joined | Zeros
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """Rows after rows. Of tensors without memory torch would import its compiler to join them, which takes a second."""
+    first = parts[0]
+    if first.is_meta:
+        return first.new_empty(sum(map(len, parts)), *first.shape[1:])
+    return torch.cat(parts)
 
 
 def layered(n_layers: int, theirs: str, names: Mapping[str, str], parts: tuple[str, ...]) -> list[Entry]:

@@ -30,10 +30,14 @@ class Stack(nn.Module):
         self.config, self.context_length, self.recomputed = config, context_length, False
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layers))
         self.norm = build_norm(config) if config.norm_first else None
-        self.make_tables()
+        if torch.get_default_device().type != "meta":
+            self.make_tables()
 
     def make_tables(self) -> None:
-        """Compute what follows from the configuration alone: done again where a model was built without memory."""
+        """Compute what follows from the configuration alone: left to the caller where a model is built without memory.
+
+        On the meta device torch would import its compiler for it, which alone takes a second.
+        """
         later = later_keys(min(self.context_length, LONGEST_BLOCKED)) if self.config.causal else None
         self.later: Tensor | None
         self.cos: Tensor | None

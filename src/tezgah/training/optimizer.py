@@ -5,16 +5,16 @@ Polar Express (Amsel et al. 2025, arXiv 2505.16932), whose coefficients fall ste
 is torch's own.
 """
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from torch.optim.adamw import adamw
 
 from tezgah.training.settings import TrainSettings
-from tezgah.training.sharding import gathered, own, rows_of
+from tezgah.training.sharding import gathered, is_divided, own, rows_of
 
 # Polar Express, five steps (arXiv 2505.16932, algorithm 1; safety factor 2e-2, cushion 2).
 POLAR_EXPRESS = (
@@ -63,6 +63,10 @@ def build_optimizer(
 class GroupOptimizer(torch.optim.Optimizer):
     """Groups with `algorithm` "muon" (matrices), "adamw" or "sgd"; `peak_lr` remembers the schedule's height."""
 
+    # Torch wraps these two to keep its compiler out of them, and so imports it, which alone takes a second.
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+
     def __init__(self, groups: Iterable[dict[str, Any]], orthogonal_dtype: torch.dtype) -> None:
         super().__init__(groups, {"weight_decay": 0.0})
         self.orthogonal_dtype = orthogonal_dtype
@@ -98,7 +102,7 @@ class GroupOptimizer(torch.optim.Optimizer):
 
         Those are gathered once, and every process orthogonalizes them all.
         """
-        if not isinstance(like, DTensor):
+        if not is_divided(like):
             return orthogonalize(self._lowered(updates)).to(updates.dtype)
         held, is_half = rows_of(like), self.orthogonal_dtype is torch.float16
         whole = self._lowered(gathered(updates if is_half else self._lowered(updates), like))
@@ -195,6 +199,6 @@ def _by_shape(parameters: list[Tensor]) -> list[list[Tensor]]:
         shapes.setdefault(parameter.shape, []).append(parameter)
     stacks = []
     for same in shapes.values():
-        most = max(1, MOST_GATHERED // same[0].numel()) if isinstance(same[0], DTensor) else len(same)
+        most = max(1, MOST_GATHERED // same[0].numel()) if is_divided(same[0]) else len(same)
         stacks += [same[start : start + most] for start in range(0, len(same), most)]
     return stacks

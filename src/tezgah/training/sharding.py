@@ -5,20 +5,21 @@ done number by number is done on a process's own rows; only Muon needs whole mat
 """
 
 import math
+import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor
 from torch.nn import functional as F
 
 from tezgah.models.families import FAMILIES
 from tezgah.models.language import LanguageModel
 from tezgah.training.place import Place
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ def shard(loss: nn.Module, model: LanguageModel, place: Place) -> None:
 
     With 16-bit products blocks are gathered in these 16 bits. Gradients are summed in float32.
     """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
     mesh = init_device_mesh(place.device.type, (dist.get_world_size(),))
     low = MixedPrecisionPolicy(param_dtype=place.autocast, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for block in model.stack.blocks:
@@ -45,12 +49,21 @@ def shard(loss: nn.Module, model: LanguageModel, place: Place) -> None:
 
 def is_sharded(model: nn.Module) -> bool:
     """Whether the model's parameters are divided over the processes."""
-    return any(isinstance(parameter, DTensor) for parameter in model.parameters())
+    return any(map(is_divided, model.parameters()))
+
+
+def is_divided(tensor: Tensor) -> "TypeGuard[DTensor]":
+    """Whether each process holds some of the tensor's rows.
+
+    None is until torch's module of such tensors was imported, which alone takes a second.
+    """
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)
 
 
 def own(tensor: Tensor) -> Tensor:
     """The rows of a parameter or its gradient that this process holds, in the same memory."""
-    if not isinstance(tensor, DTensor):
+    if not is_divided(tensor):
         return tensor
     local: Tensor = tensor._local_tensor  # to_local() without autograd's part in it
     return local.detach()
@@ -59,7 +72,7 @@ def own(tensor: Tensor) -> Tensor:
 def rows_of(tensor: Tensor) -> Rows:
     """Where this process's rows of a parameter lie: equal shares, rounded up, the last ones short or empty."""
     shape = tuple(tensor.shape)
-    if not isinstance(tensor, DTensor):
+    if not is_divided(tensor):
         return Rows(shape, 0, shape[0] if shape else 1)
     share = math.ceil(shape[0] / tensor.device_mesh.size())
     start = min(shape[0], share * tensor.device_mesh.get_local_rank())
@@ -68,7 +81,7 @@ def rows_of(tensor: Tensor) -> Rows:
     return rows
 
 
-def gathered(parts: Tensor, like: DTensor) -> Tensor:
+def gathered(parts: Tensor, like: "DTensor") -> Tensor:
     """Matrices whole, (count, rows, columns), from this process's rows of each; divided as `like` is."""
     size, rows = like.device_mesh.size(), like.shape[0]
     share = math.ceil(rows / size)
@@ -88,7 +101,7 @@ def whole_model(model: LanguageModel, is_first: bool, device: torch.device) -> L
         return model if is_first else None
     tensors: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
-        undivided: Any = parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
+        undivided: Any = parameter.full_tensor() if is_divided(parameter) else parameter
         if is_first:
             tensors[name] = undivided.detach()
     if not is_first:

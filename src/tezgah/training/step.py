@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.profiler import record_function
-from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from tezgah.errors import Diverged
@@ -25,7 +24,7 @@ from tezgah.training.prefetch import Prefetch
 from tezgah.training.profile import CLIP, DATA
 from tezgah.training.schedule import learning_rate_factor
 from tezgah.training.settings import TrainSettings
-from tezgah.training.sharding import own
+from tezgah.training.sharding import is_sharded, own
 from tezgah.training.spikes import Spikes
 from tezgah.training.world import World, parallel
 
@@ -66,6 +65,7 @@ class Stepper:
         self.spikes = Spikes(settings.spike_deviations)
         self.loss_scale = LossScale() if place.autocast is torch.float16 else None
         self.loss = parallel(model, world, place, settings.sharding, boundary_id)
+        self._is_sharded = is_sharded(model)
         self.optimizer = build_optimizer(model, settings, place.matrix_dtype)
         self.batches = Prefetch(sequences, settings.seed, settings.batch_size, place.device)
 
@@ -152,8 +152,8 @@ class Stepper:
         """Gradients are exchanged in the last pass alone."""
         if isinstance(self.loss, DistributedDataParallel) and not last:
             return self.loss.no_sync()
-        if isinstance(self.loss, FSDPModule):
-            self.loss.set_requires_gradient_sync(last)
+        if self._is_sharded:
+            self.loss.set_requires_gradient_sync(last)  # type: ignore[operator]
         return nullcontext()
 
     @record_function(CLIP)
@@ -161,7 +161,7 @@ class Stepper:
         """The gradient's norm; it is scaled down where it exceeds the limit, and by what the loss was scaled up."""
         gradients = [own(parameter.grad) for parameter in self.model.parameters() if parameter.grad is not None]
         norm = float(torch.nn.utils.get_total_norm(gradients)) / self._scale
-        if isinstance(self.loss, FSDPModule):  # that was the norm of this process's rows
+        if self._is_sharded:  # that was the norm of this process's rows
             norm = math.sqrt(self.world.total(norm**2))
         limit = self.settings.gradient_clip
         factor = (limit / norm if 0 < limit < norm else 1.0) / self._scale
