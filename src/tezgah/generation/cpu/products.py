@@ -11,6 +11,7 @@ from tezgah.generation.cpu.vectors import LANES, dot_tile, widen
 BLOCK = 16  # outputs that one thread takes at least
 TILE = 6  # outputs whose weights stay in a core's nearest cache while all rows pass over them
 WIDE_TILE = 8  # outputs of one row alone
+FEW = 8  # rows for which weights are widened as often as they are read
 
 
 @compiled
@@ -20,7 +21,7 @@ def share_of(n: int, thread: int, threads: int) -> tuple[int, int]:
     return min(n, blocks * thread // threads * BLOCK), min(n, blocks * (thread + 1) // threads * BLOCK)
 
 
-def _tiles(rows: int, outputs: int) -> Any:
+def _tiles(rows: int, outputs: int, fetches: bool = True) -> Any:
     """Dot products of so many rows with weights in tiles of so many outputs; what is left of them one by one."""
 
     @compiled
@@ -35,18 +36,20 @@ def _tiles(rows: int, outputs: int) -> Any:
         out_stride: int,
         n: int,
         ahead: int,
-        ahead_stride: int,
         pace: int,
     ) -> None:
-        """Addresses and strides as `dot_tile` has them; `n` outputs."""
+        """Addresses, strides and what is asked for ahead as `dot_tile` has them; `n` outputs."""
         output = 0
         while output + outputs <= n:
             at, to = weights + output * stride, out + 4 * output
-            dot_tile(kind, outputs, rows, at, stride, x, x_stride, length, to, out_stride, ahead, ahead_stride, pace)
+            if fetches:
+                dot_tile(kind, outputs, rows, at, stride, x, x_stride, length, to, out_stride, ahead, pace)
+            else:
+                dot_tile(kind, outputs, rows, at, stride, x, x_stride, length, to, out_stride, 0, 0)
             output += outputs
         while output < n:
             at, to = weights + output * stride, out + 4 * output
-            dot_tile(kind, 1, rows, at, stride, x, x_stride, length, to, out_stride, ahead, ahead_stride, pace)
+            dot_tile(kind, 1, rows, at, stride, x, x_stride, length, to, out_stride, 0, 0)
             output += 1
 
     return tiles
@@ -54,13 +57,13 @@ def _tiles(rows: int, outputs: int) -> Any:
 
 # As many sums as the 32 vector registers hold beside the weights; of one row as many as hide an addition's time.
 four_rows, three_rows, two_rows, single_row = _tiles(4, TILE), _tiles(3, TILE), _tiles(2, TILE), _tiles(1, WIDE_TILE)
+four_near = _tiles(4, TILE, fetches=False)  # of weights that are at hand
 
 
 @compiled
 def one_row(kind: NDArray[Any], weights: int, stride: int, length: int, x: int, out: int, n: int) -> None:
     """Dot products of one row with `n` rows of weights that lie `stride` bytes apart."""
-    pace = LANES * kind.itemsize
-    single_row(kind, weights, stride, length, x, 0, out, 0, n, WIDE_TILE * stride, stride, pace)
+    single_row(kind, weights, stride, length, x, 0, out, 0, n, WIDE_TILE * stride, LANES * kind.itemsize)
 
 
 @compiled
@@ -89,12 +92,16 @@ def product(
     single = np.empty(0, np.float32)
     for begin in range(start, stop, TILE):
         n, at, to = min(stop, begin + TILE) - begin, weights + begin * stride, out + 4 * begin
-        if kind.itemsize == 4 or rows <= 4:
-            _tile(kind, at, stride, length, x, x_stride, rows, to, out_stride, n, n * stride, stride)
+        if kind.itemsize == 4 or rows <= FEW:
+            _tile(kind, at, stride, length, x, x_stride, rows, to, out_stride, n)
         else:
             widen(kind, at, n * length, wide)
-            ahead = at + n * stride - wide
-            _tile(single, wide, 4 * length, length, x, x_stride, rows, to, out_stride, n, ahead, stride)
+            whole = rows // 4 * 4
+            for row in range(0, whole, 4):
+                from_, into = x + row * x_stride, to + row * out_stride
+                four_near(single, wide, 4 * length, length, from_, x_stride, into, out_stride, n, 0, 0)
+            from_, into = x + whole * x_stride, to + whole * out_stride
+            _tile(single, wide, 4 * length, length, from_, x_stride, rows - whole, into, out_stride, n)
 
 
 @compiled
@@ -109,24 +116,23 @@ def _tile(
     out: int,
     out_stride: int,
     n: int,
-    ahead: int,
-    ahead_stride: int,
 ) -> None:
     """All rows' dot products with `n` outputs' weights.
 
-    The next tile's lie `ahead` bytes further. They are asked for while the first half of the rows is computed, a part
-    with every four: all at once would be waited for.
+    The next tile's are asked for while the first half of the rows is computed, a part with every four: all at once
+    would be waited for.
     """
     parts = max(1, rows // 8)
-    pace = ahead_stride // parts * LANES // length
+    part = stride // parts
+    pace = part * LANES // length
     for row in range(0, rows, 4):
         left, from_, to = rows - row, x + row * x_stride, out + row * out_stride
-        soon = ahead + min(row // 4, parts - 1) * (ahead_stride // parts)
+        ahead = n * stride + min(row // 4, parts - 1) * part
         if left >= 4:
-            four_rows(kind, weights, stride, length, from_, x_stride, to, out_stride, n, soon, ahead_stride, pace)
+            four_rows(kind, weights, stride, length, from_, x_stride, to, out_stride, n, ahead, pace)
         elif left == 3:
-            three_rows(kind, weights, stride, length, from_, x_stride, to, out_stride, n, soon, ahead_stride, pace)
+            three_rows(kind, weights, stride, length, from_, x_stride, to, out_stride, n, ahead, pace)
         elif left == 2:
-            two_rows(kind, weights, stride, length, from_, x_stride, to, out_stride, n, soon, ahead_stride, pace)
+            two_rows(kind, weights, stride, length, from_, x_stride, to, out_stride, n, ahead, pace)
         else:
-            single_row(kind, weights, stride, length, from_, x_stride, to, out_stride, n, soon, ahead_stride, pace)
+            single_row(kind, weights, stride, length, from_, x_stride, to, out_stride, n, ahead, pace)

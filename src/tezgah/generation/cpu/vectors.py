@@ -36,29 +36,29 @@ def dot_tile(
     out: Any,
     out_stride: Any,
     ahead: Any,
-    ahead_stride: Any,
     pace: Any,
 ) -> Any:
     """Dot products of `outputs` rows of weights with `rows` rows of float32, each `length` long, into `out`.
 
     Strides are in bytes; outputs of one row lie side by side. `outputs` and `rows` are literals. With every 16 numbers,
-    memory is asked for that is read soon: that many pieces, `ahead_stride` apart, the first of which begins `ahead`
-    bytes after the weights, each of them by `pace` bytes further.
+    memory that is read soon is asked for: that which lies `ahead` bytes after each row of weights, and from there on by
+    `pace` bytes further every time; with a pace of the literal 0 none is.
     """
     item, n_outputs, n_rows = kind.dtype, outputs.literal_value, rows.literal_value
-    signature = types.void(kind, outputs, rows, *[types.int64] * 10)
+    signature = types.void(kind, outputs, rows, *[types.int64] * 8, pace)
+    fetches = not isinstance(pace, types.IntegerLiteral)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        weights, weights_stride, x, x_stride, length, out, out_stride, ahead, ahead_stride, pace = arguments[3:]
+        weights, weights_stride, x, x_stride, length, out, out_stride, ahead, pace = arguments[3:]
         multiply_add = _multiply_add(builder)
         weight_rows = [builder.add(weights, builder.mul(weights_stride, _long(o))) for o in range(n_outputs)]
         x_rows = [builder.add(x, builder.mul(x_stride, _long(r))) for r in range(n_rows)]
-        soon = builder.add(weights, ahead)
         with _Loop(builder, length, LANES, n_outputs * n_rows) as loop:
             held = [_load(builder, item, row, loop.index) for row in weight_rows]
-            further = builder.add(soon, builder.mul(builder.udiv(loop.index, _long(LANES)), pace))
-            for o in range(n_outputs):
-                _prefetch(builder, builder.add(further, builder.mul(ahead_stride, _long(o))))
+            if fetches:
+                further = builder.add(ahead, builder.mul(builder.udiv(loop.index, _long(LANES)), pace))
+                for row in weight_rows:
+                    _prefetch(builder, builder.add(row, further))
             for r, row in enumerate(x_rows):
                 numbers = _load(builder, types.float32, row, loop.index)
                 for o, weight in enumerate(held):
@@ -152,13 +152,16 @@ def highest(context: Any, x: Any, length: Any) -> Any:
 
 @intrinsic
 def widen(context: Any, kind: Any, numbers: Any, length: Any, out: Any) -> Any:
-    """Numbers of `kind` at an address as float32 at another."""
+    """Numbers of `kind` at an address as float32 at another; as many behind them are asked for, to be read next."""
     item = kind.dtype
     signature = types.void(kind, *[types.int64] * 3)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         numbers, length, out = arguments[1:]
+        size = _long(item.bitwidth // 8)
+        after = builder.add(numbers, builder.mul(length, size))
         with _Loop(builder, length, LANES, 0) as loop:
+            _prefetch(builder, builder.add(after, builder.mul(loop.index, size)))
             wide = _load(builder, item, numbers, loop.index)
             builder.store(wide, _pointer(builder, out, loop.index, 4, _VECTOR)).align = 4
         return context.get_dummy_value()
