@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -69,6 +70,13 @@ def test_verdicts_do_not_depend_on_workers_or_load() -> None:
     first, *others = found.values()
     assert others == [first] * 3
     assert [each.passed for each in first] == [body in (bodies[0], bodies[5], bodies[6]) for body in bodies] * 2
+
+
+def test_chance_begins_the_same_in_every_process(sandbox: Sandbox) -> None:
+    first = random.Random(0).random()
+    body = f"    import random; return {{{first!r}: x * {first!r}}}[random.random()]\n"
+    for _ in range(3):
+        assert verdict(sandbox, "import random\nassert random.random() == candidate(1)", body).passed
 
 
 def test_verdicts_come_in_the_order_of_the_samples(sandbox: Sandbox) -> None:
