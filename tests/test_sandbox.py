@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -69,6 +70,13 @@ def test_verdicts_do_not_depend_on_workers_or_load() -> None:
     first, *others = found.values()
     assert others == [first] * 3
     assert [each.passed for each in first] == [body in (bodies[0], bodies[5], bodies[6]) for body in bodies] * 2
+
+
+def test_chance_begins_the_same_in_every_process(sandbox: Sandbox) -> None:
+    first = random.Random(0).random()
+    body = f"    import random; return {{{first!r}: x * {first!r}}}[random.random()]\n"
+    for _ in range(3):
+        assert verdict(sandbox, "import random\nassert random.random() == candidate(1)", body).passed
 
 
 def test_verdicts_come_in_the_order_of_the_samples(sandbox: Sandbox) -> None:
@@ -190,7 +198,7 @@ def test_a_weak_sandbox_is_refused_unless_accepted(
 
 def test_the_self_attack_notices_a_layer_that_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     start = pool._START.replace(
-        "main(", "from tezgah.evaluation.sandbox import landlock\nlandlock.restrict = print\nmain("
+        "main(", "from tezgah.evaluation.sandbox import landlock\nlandlock.restriction = lambda rules: print\nmain("
     )
     monkeypatch.setattr(pool, "_START", start)
     with pytest.raises(InputError, match="attacks on it came through: reads_a_file"), Sandbox(workers=1):
@@ -404,8 +412,8 @@ main(float"""
 def test_waiting_twice_for_the_same_time_stretches_no_time_out(
     told: dict[int, tuple[float, float]], own: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = own_time.OwnTime(1, None, limit=3.0, grace=0.0)
-    clock.processes = [1, 2]
+    clock = own_time.OwnTime(1, 7, limit=3.0, grace=0.0)
+    monkeypatch.setattr(own_time, "_process_of", {7: 2}.get)
     clock.began = time.monotonic() - 10.0
     monkeypatch.setattr(own_time, "_computed_and_waited", told.__getitem__)
     clock.stop()

@@ -57,6 +57,18 @@ def test_a_value_comes_back_equal_and_of_its_type(value: Any) -> None:
     assert back == value and spelled(back) == spelled(value)
 
 
+@given(VALUES)
+def test_what_crosses_is_json_as_pythons_own_writes_it(value: Any) -> None:
+    text = codec.dumps(value)
+    assert json.dumps(json.loads(text), allow_nan=False) == text
+
+
+@pytest.mark.parametrize("text", ["1 2", '["list"] ', " 1", '["list"]["list"]', "", '"a"'.encode("utf-16"), b'"\xff"'])
+def test_a_value_with_anything_around_it_is_refused(text: str | bytes) -> None:
+    with pytest.raises(codec.NotPlain):
+        codec.loads(text)
+
+
 def spelled(value: Any) -> Any:
     """A value with the type of every part, however the members of a set are ordered."""
     if isinstance(value, (set, frozenset)):

@@ -20,6 +20,9 @@ MAX_ITEMS = 1_000_000  # taken from an iterator
 
 Encoded = Any  # what JSON can say
 
+_quoted = json.encoder.encode_basestring_ascii
+_CONSTANTS = {None: "null", True: "true", False: "false"}
+
 
 class NotPlain(Exception):
     """A value that cannot cross, or bytes that are no value."""
@@ -33,7 +36,7 @@ def dumps(value: Any, handle: Callable[[Any], int] | None = None) -> str:
     >>> dumps((1, [2.5, None], {"a": {3}}))
     '["tuple", 1, ["list", 2.5, null], ["dict", "a", ["set", 3]]]'
     """
-    return json.dumps(_encoded(value, 0, handle), allow_nan=False)
+    return _encoded(value, 0, handle)
 
 
 def loads(text: str | bytes, handled: Callable[[int], Any] | None = None) -> Any:
@@ -45,31 +48,38 @@ def loads(text: str | bytes, handled: Callable[[int], Any] | None = None) -> Any
     (1, nan)
     """
     try:
-        return _decoded(json.loads(text, parse_constant=_refused), 0, handled)
+        letters = text if isinstance(text, str) else text.decode()
+        data, end = _DECODER.raw_decode(letters)
+        if end != len(letters):
+            raise NotPlain("data, and something after it")
+        return _decoded(data, 0, handled)
     except NotPlain:
         raise
     except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
         raise NotPlain(f"no plain data ({type(error).__name__})") from None
 
 
-def _encoded(value: Any, depth: int, handle: Callable[[Any], int] | None) -> Encoded:
+def _encoded(value: Any, depth: int, handle: Callable[[Any], int] | None) -> str:
     if value is None or value is True or value is False:
-        return value
+        return _CONSTANTS[value]
     kind = type(value)
     if kind is str:
-        return value
-    if kind is int:
-        return value if -(2**63) <= value < 2**63 else ["int", hex(value)]
-    if kind is float:
-        return value if value - value == 0 else ["float", repr(value)]
+        return _quoted(value)
+    if (kind is int and -(2**63) <= value < 2**63) or (kind is float and value - value == 0):
+        return repr(value)
     if depth >= MAX_DEPTH:
         raise NotPlain(f"nested more than {MAX_DEPTH} deep")
-    for base, name, parts in _KINDS:
-        if isinstance(value, base):
-            return [name, *(_encoded(part, depth + 1, handle) for part in parts(value))]
+    if (known := _EXACTLY.get(kind) or _kind_of(value)) is not None:
+        name, parts = known
+        return ", ".join([f'["{name}"', *[_encoded(part, depth + 1, handle) for part in parts(value)]]) + "]"
     if handle is not None:
-        return ["handle", handle(value)]
+        return f'["handle", {handle(value)}]'
     raise NotPlain(f"a value of type {kind.__name__} is no plain data")
+
+
+def _kind_of(value: Any) -> tuple[str, Callable[[Any], Any]] | None:
+    """The kind of an instance of a subclass, and how its parts are taken."""
+    return next(((name, parts) for base, name, parts in _KINDS if isinstance(value, base)), None)
 
 
 def _decoded(data: Encoded, depth: int, handled: Callable[[int], Any] | None) -> Any:
@@ -87,6 +97,9 @@ def _decoded(data: Encoded, depth: int, handled: Callable[[int], Any] | None) ->
 
 def _refused(constant: str) -> Any:
     raise NotPlain(f"a bare {constant}")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refused)  # to make one costs as much as to read a short message
 
 
 def _iterated(value: Iterator[Any]) -> Iterator[Any]:
@@ -159,6 +172,7 @@ _KINDS: list[tuple[type[Any], str, Callable[[Any], Any]]] = [
     (type({}.items()), "items", list),
     (Iterator, "iterator", _iterated),  # a generator too
 ]
+_EXACTLY = {base: (name, parts) for base, name, parts in _KINDS}
 _MAKERS: dict[str, Callable[[Iterator[Any]], Any]] = {
     "int": _one_of(int, lambda text: int(text, 16)),
     "float": _one_of(float, float),

@@ -3,7 +3,9 @@
 import os
 import resource
 import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 
 from tezgah.evaluation.sandbox import landlock, seccomp
@@ -13,7 +15,8 @@ from tezgah.evaluation.sandbox.system import (
     PR_SET_DUMPABLE,
     PR_SET_NO_NEW_PRIVS,
     PR_SET_PDEATHSIG,
-    prctl,
+    PRCTL,
+    ready,
     syscall,
 )
 
@@ -47,41 +50,52 @@ def level(layers: list[str]) -> str:
     return "+".join(layers) if set(NEEDED) <= set(layers) else WEAK
 
 
-def prepare(limits: Limits, layers: list[str]) -> None:
-    """Give up, in a process that others are forked from, what these inherit the lack of: rights, files, memory.
+class Confinement:
+    """What processes give up, made ready once for all of them: what can wait until then costs each of them time.
 
-    What costs time is done here once instead of in each of them. Raises OSError.
+    A process that others are forked from calls `prepare`, each of the others `confine`. Raises OSError where a layer
+    cannot be made.
     """
-    _lower(resource.RLIMIT_AS, limits.memory_bytes)
-    _lower(resource.RLIMIT_FSIZE, 0)
-    _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_NOFILE, MAX_FILES)
-    if layers:
-        prctl(PR_SET_DUMPABLE, 0)
-        prctl(PR_SET_NO_NEW_PRIVS, 1)
-        syscall(CAPSET, *_CAPABILITIES)
-    if "seccomp" in layers:
-        seccomp.packed()
+
+    def __init__(self, limits: Limits, layers: list[str]) -> None:
+        self.limits, self.layers = limits, layers
+        rules = landlock.ruleset() if "landlock" in layers else None
+        self.descriptors = [] if rules is None else [rules]  # open until `confine`
+        self._steps = list(self._ready(rules))
+
+    def prepare(self) -> None:
+        """Give up what those forked from here inherit the lack of: rights, files, memory. Raises OSError."""
+        resource.setrlimit(resource.RLIMIT_AS, _at_most(resource.RLIMIT_AS, self.limits.memory_bytes))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, _at_most(resource.RLIMIT_NOFILE, MAX_FILES))
+        if self.layers:
+            syscall(PRCTL, PR_SET_DUMPABLE, 0, 0, 0, 0)
+            syscall(PRCTL, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            syscall(CAPSET, *_CAPABILITIES)
+
+    def confine(self) -> None:
+        """Give up everything else but computing.
+
+        Raises OSError where a layer cannot be put on: then nothing of somebody else's may run here.
+        """
+        for step in self._steps:
+            step()
+
+    def _ready(self, rules: int | None) -> Iterator[Callable[[], object]]:
+        most = ceil((1 + GRACE_AMONG_OTHERS) * self.limits.seconds) + 2  # a net: the supervisor is there before
+        yield partial(resource.setrlimit, resource.RLIMIT_CPU, _at_most(resource.RLIMIT_CPU, most))
+        yield partial(resource.setrlimit, resource.RLIMIT_NPROC, (0, 0))
+        if self.layers:
+            yield ready(PRCTL, PR_SET_PDEATHSIG, _KILL, 0, 0, 0)
+        if rules is not None:
+            yield landlock.restriction(rules)
+            yield partial(os.close, rules)
+        if "seccomp" in self.layers:
+            yield seccomp.restriction()
 
 
-def confine(limits: Limits, layers: list[str], rules: int | None) -> None:
-    """Give up everything else but computing. `rules` is Landlock's ruleset, made before by `landlock.ruleset`.
-
-    Raises OSError where a layer cannot be put on: then nothing of somebody else's may run here.
-    """
-    most = (1 + GRACE_AMONG_OTHERS) * limits.seconds
-    _lower(resource.RLIMIT_CPU, ceil(most) + 2)  # a net: the supervisor is there before
-    _lower(resource.RLIMIT_NPROC, 0)
-    if layers:
-        prctl(PR_SET_PDEATHSIG, _KILL)
-    if rules is not None:
-        landlock.restrict(rules)
-        os.close(rules)
-    if "seccomp" in layers:
-        seccomp.restrict()
-
-
-def _lower(what: int, most: int) -> None:
+def _at_most(what: int, most: int) -> tuple[int, int]:
     _, hard = resource.getrlimit(what)
     bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(what, (bound, bound))
+    return bound, bound

@@ -1,11 +1,9 @@
 """Processes made from this one."""
 
 import os
-import random
 import sys
-from collections.abc import Callable
-
-SEED = 0  # of the `random` module, so that a verdict does not hang on luck
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 def fork(action: Callable[[], None]) -> int:
@@ -24,16 +22,27 @@ def fork(action: Callable[[], None]) -> int:
 
 
 def cut_off(*descriptors: int) -> None:
-    """Begin a fresh process: no terminal, no place to write to, no files but these, the same luck every time."""
+    """Begin a fresh process: no terminal, no place to write to, no files but these."""
     os.setsid()
-    random.seed(SEED)
     os.dup2(1, 2)  # the empty output; what a worker says on stderr is its own
     keep_only(0, 1, 2, *descriptors)
 
 
 def keep_only(*descriptors: int) -> None:
     """Close all files but these."""
-    kept = sorted(descriptors)
-    for before, after in zip([-1, *kept], [*kept, os.sysconf("SC_OPEN_MAX")], strict=True):
-        if after > before + 1:  # os.closerange(0, 0) closes everything
-            os.closerange(before + 1, after)
+    place = 0
+    for kept in (*sorted(descriptors), os.sysconf("SC_OPEN_MAX")):
+        if kept > place:  # os.closerange(0, 0) closes everything
+            os.closerange(place, kept)
+        place = kept + 1
+
+
+@contextmanager
+def no_hooks() -> Iterator[None]:
+    """Modules imported meanwhile are not called after each fork: `random` would seed itself anew there."""
+    register = os.register_at_fork
+    os.register_at_fork = lambda **_: None
+    try:
+        yield
+    finally:
+        os.register_at_fork = register

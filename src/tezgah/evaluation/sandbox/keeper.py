@@ -3,12 +3,13 @@
 So there is nothing of another sample, and no test, in the memory that a candidate inherits.
 """
 
+import gc
 import os
 import signal
 import socket
 
 from tezgah.evaluation.sandbox import cell, namespaces
-from tezgah.evaluation.sandbox.confinement import Limits, prepare
+from tezgah.evaluation.sandbox.confinement import Confinement
 from tezgah.evaluation.sandbox.forking import fork, keep_only
 
 START, END = b"s", b"e"
@@ -19,19 +20,22 @@ READY = b"r"
 class Keeper:
     """The other process's side: starts a candidate's process, ends it."""
 
-    def __init__(self, limits: Limits, layers: list[str], rules: int | None, with_namespaces: bool) -> None:
+    def __init__(self, confinement: Confinement, with_namespaces: bool) -> None:
         self.control, theirs = socket.socketpair()
-        self.process = fork(lambda: _main(theirs, limits, layers, rules, with_namespaces))
+        self.process = fork(lambda: _main(theirs, confinement, with_namespaces))
         theirs.close()
         self.is_ready = self.control.recv(1) == READY
 
-    def start(self, link: socket.socket) -> int | None:
-        """Start a candidate's process that has `link`; returns a file descriptor of it, where the system has such."""
-        socket.send_fds(self.control, [START], [link.fileno()])
-        said, descriptors, _, _ = socket.recv_fds(self.control, 1, 1)
+    def start(self) -> list[int]:
+        """Start a candidate's process.
+
+        Returns a file descriptor of the link to it, and one of the process, where the system has such.
+        """
+        self.control.sendall(START)
+        said, descriptors, _, _ = socket.recv_fds(self.control, 1, 2)
         if not said:
             raise RuntimeError("the keeper has ended")
-        return descriptors[0] if descriptors else None
+        return descriptors
 
     def end(self) -> int:
         """Kill that process, whatever it does; returns how it ended, as `os.waitpid` tells it."""
@@ -44,8 +48,8 @@ class Keeper:
         os.waitpid(self.process, 0)
 
 
-def _main(control: socket.socket, limits: Limits, layers: list[str], rules: int | None, with_namespaces: bool) -> None:
-    keep_only(0, 1, 2, control.fileno(), *([] if rules is None else [rules]))
+def _main(control: socket.socket, confinement: Confinement, with_namespaces: bool) -> None:
+    keep_only(0, 1, 2, control.fileno(), *confinement.descriptors)
     if with_namespaces:
         try:
             namespaces.enter()
@@ -57,24 +61,25 @@ def _main(control: socket.socket, limits: Limits, layers: list[str], rules: int 
             control.close()
             os.waitpid(first, 0)
             return
-    prepare(limits, layers)
+    confinement.prepare()
+    cell.rehearse()
+    gc.collect()
+    gc.freeze()
     control.sendall(READY)
-    while _keep_one(control, limits, layers, rules):
+    while _keep_one(control, confinement):
         pass
 
 
-def _keep_one(control: socket.socket, limits: Limits, layers: list[str], rules: int | None) -> bool:
+def _keep_one(control: socket.socket, confinement: Confinement) -> bool:
     """Start one candidate's process and end it, when told; False when nobody tells any more."""
-    said, links, _, _ = socket.recv_fds(control, 1, 1)
-    if not said:
+    if not control.recv(1):
         return False
-    process = fork(lambda: cell.main(links[0], limits, layers, rules))
-    os.close(links[0])
-    descriptor = _descriptor_of(process)
-    if descriptor is None:
-        control.sendall(START)
-    else:
-        socket.send_fds(control, [START], [descriptor])
+    ours, theirs = socket.socketpair()
+    process = fork(lambda: cell.main(theirs.fileno(), confinement))
+    descriptors = [ours.detach(), *_descriptors_of(process)]
+    theirs.close()
+    socket.send_fds(control, [START], descriptors)
+    for descriptor in descriptors:
         os.close(descriptor)
     said = control.recv(1)
     os.kill(process, signal.SIGKILL)
@@ -84,9 +89,9 @@ def _keep_one(control: socket.socket, limits: Limits, layers: list[str], rules: 
     return bool(said)
 
 
-def _descriptor_of(process: int) -> int | None:
+def _descriptors_of(process: int) -> list[int]:
     """A file descriptor of a process, where this Python and this system have such."""
     try:
-        return os.pidfd_open(process)
+        return [os.pidfd_open(process)]
     except (AttributeError, OSError):  # an older kernel, or a sandbox around this one
-        return None
+        return []

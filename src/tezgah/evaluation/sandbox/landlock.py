@@ -8,6 +8,7 @@ import ctypes
 import os
 import struct
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 from tezgah.evaluation.sandbox.system import (
@@ -15,6 +16,7 @@ from tezgah.evaluation.sandbox.system import (
     LANDLOCK_ADD_RULE,
     LANDLOCK_CREATE_RULESET,
     LANDLOCK_RESTRICT_SELF,
+    ready,
     syscall,
 )
 
@@ -55,9 +57,9 @@ def ruleset() -> int:
     return rules
 
 
-def restrict(rules: int) -> None:
-    """Put this process under the rules, for good. It must have said that it wants no new privileges."""
-    syscall(LANDLOCK_RESTRICT_SELF, rules, 0)
+def restriction(rules: int) -> Callable[[], object]:
+    """Puts the process that calls it under the rules, for good; it must have said that it wants no new privileges."""
+    return ready(LANDLOCK_RESTRICT_SELF, rules, 0)
 
 
 def library() -> list[Path]:

@@ -28,7 +28,7 @@ class OwnTime:
     def __init__(self, trial: int, candidate: int | None, limit: float, grace: float) -> None:
         self.began = time.monotonic()
         self.limit, self.grace = limit, grace
-        self.processes = [process for process in (trial, _process_of(candidate)) if process]
+        self.trial, self.candidate = trial, candidate
         self.total: float | None = None
 
     def left(self) -> float:
@@ -60,7 +60,8 @@ class OwnTime:
         elapsed = time.monotonic() - self.began
         if elapsed <= self.limit:
             return elapsed
-        told = [_computed_and_waited(process) for process in self.processes]
+        processes = [process for process in (self.trial, _process_of(self.candidate)) if process]
+        told = [_computed_and_waited(process) for process in processes]
         return max(elapsed - sum(waited for _, waited in told), sum(computed for computed, _ in told))
 
 

@@ -150,7 +150,7 @@ class _Worker:
 
     def __init__(self, seconds: float, memory_bytes: int) -> None:
         home = str(Path(__file__).parents[3])
-        environment = {"PYTHONHASHSEED": "0", "TZ": "UTC"}
+        environment = {"PYTHONHASHSEED": "0", "TZ": "UTC", "LD_BIND_NOW": "1"}  # names looked up here, not in each fork
         if "LD_LIBRARY_PATH" in os.environ:  # some builds of Python find themselves by it
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
         self.process = subprocess.Popen(

@@ -8,11 +8,10 @@ process, because this list would mean other calls there. See seccomp(2); the fil
 import ctypes
 import errno
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 
-from tezgah.evaluation.sandbox.system import IS_KNOWN, MACHINE, SECCOMP, syscall
+from tezgah.evaluation.sandbox.system import IS_KNOWN, MACHINE, SECCOMP, ready, syscall
 
 # (x86_64, aarch64); None where the machine has no such call
 ALLOWED: dict[str, tuple[int | None, int | None]] = {
@@ -106,8 +105,18 @@ class _Rule:
 
 
 def program(machine: str = MACHINE) -> list[Step]:
-    """The filter of a machine, as steps of classic BPF."""
+    """The filter of a machine, as steps of classic BPF.
+
+    A call is found by halving, not in a list from its beginning to its end: the kernel tries the filter on every
+    number there is whenever a process puts it on.
+    """
     audit, column = _ARCHITECTURES[machine]
+    answers = {number: [_yes()] for calls in ALLOWED.values() if (number := calls[column]) is not None}
+    answers |= {number: rule.steps for rule in _rules() if (number := rule.call[column]) is not None}
+    otherwise, begins = [_no(errno.EPERM)], [(0, [_no(errno.EPERM)])]  # each answer holds up to where the next begins
+    for number in sorted({place + after for place in answers for after in (0, 1)}):
+        if (answer := answers.get(number, otherwise)) != begins[-1][1]:
+            begins.append((number, answer))
     steps: list[Step] = [
         (_LOAD, 0, 0, _MACHINE),
         (_EQUAL, 1, 0, audit),
@@ -116,13 +125,16 @@ def program(machine: str = MACHINE) -> list[Step]:
     ]
     if machine == "x86_64":
         steps += [(_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _KILL)]
-    for calls in ALLOWED.values():
-        if (number := calls[column]) is not None:
-            steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ALLOW)]
-    for rule in _rules():
-        if (number := rule.call[column]) is not None:
-            steps += [(_EQUAL, 0, len(rule.steps), number), *rule.steps]
-    return [*steps, (_RETURN, 0, 0, _refuse(errno.EPERM))]
+    return steps + _found(begins)
+
+
+def _found(begins: list[tuple[int, list[Step]]]) -> list[Step]:
+    """Go to the answer of the call whose number is loaded: the last one that begins at it or before."""
+    if len(begins) == 1:
+        return begins[0][1]
+    middle = len(begins) // 2
+    below = _found(begins[:middle])
+    return [(_AT_LEAST, len(below), 0, begins[middle][0]), *below, *_found(begins[middle:])]
 
 
 def is_available() -> bool:
@@ -135,17 +147,14 @@ def is_available() -> bool:
         return False
 
 
-def restrict() -> None:
-    """Put this process under the filter, for good. It must have said that it wants no new privileges."""
-    content, length = packed()
-    syscall(SECCOMP, _SET_FILTER, 0, _Program(length, ctypes.addressof(content)))
+def restriction() -> Callable[[], object]:
+    """Puts the process that calls it under this machine's filter, for good.
 
-
-@cache
-def packed() -> "tuple[ctypes.Array[ctypes.c_char], int]":
-    """This machine's filter as the kernel takes it, and its steps; made once, before the processes that need it."""
+    That process must have said that it wants no new privileges.
+    """
     steps = program()
-    return ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps)), len(steps)
+    content = b"".join(struct.pack("=HBBI", *step) for step in steps)
+    return ready(SECCOMP, _SET_FILTER, 0, _Program(len(steps), content))
 
 
 def _rules() -> Iterator[_Rule]:
@@ -184,4 +193,4 @@ def _refuse(number: int) -> int:
 
 
 class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.c_void_p))
+    _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.c_char_p))

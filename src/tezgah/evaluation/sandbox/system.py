@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import platform
+from collections.abc import Callable
 from typing import Any
 
 Argument = int | bytes | None | ctypes.Array[ctypes.c_char] | ctypes.Structure
@@ -15,6 +16,7 @@ LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 4
 MOUNT_SETATTR = 442
 CAPSET = {"x86_64": 126, "aarch64": 91}.get(MACHINE, -1)
 SECCOMP = {"x86_64": 317, "aarch64": 277}.get(MACHINE, -1)
+PRCTL = {"x86_64": 157, "aarch64": 167}.get(MACHINE, -1)
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
@@ -24,13 +26,13 @@ _libc.syscall.restype = ctypes.c_long
 
 def syscall(number: int, *arguments: Argument) -> int:
     """A system call by number. Raises OSError."""
-    return _checked(_function("syscall")(ctypes.c_long(number), *map(_as_c, arguments)))
+    return ready(number, *arguments)()
 
 
-def prctl(option: int, value: int) -> None:
-    """Set a property of this process. Raises OSError."""
-    nothing = ctypes.c_ulong(0)
-    _checked(_function("prctl")(option, ctypes.c_ulong(value), nothing, nothing, nothing))
+def ready(number: int, *arguments: Argument) -> Callable[[], int]:
+    """The same, made ready here and done where it is called: in a process forked from this one, say."""
+    function, given = _function("syscall"), (ctypes.c_long(number), *map(_as_c, arguments))
+    return lambda: _checked(function(*given))
 
 
 def unshare(flags: int) -> None:

@@ -18,13 +18,19 @@ from functools import lru_cache
 from typing import Any
 
 from tezgah.evaluation.prompt_code import complete
-from tezgah.evaluation.sandbox import codec, frames
-from tezgah.evaluation.sandbox.confinement import Limits, confine
+from tezgah.evaluation.sandbox import cell, codec, frames
+from tezgah.evaluation.sandbox.confinement import Confinement
 from tezgah.evaluation.sandbox.forking import cut_off
 from tezgah.evaluation.sandbox.verdict import one_line
 
+MODULE = "trial"
 ENDED = "the candidate's process ended"
 LONGEST_VERDICT = 4_096  # bytes: 200 letters as JSON escapes them, and little else; written at once (PIPE_BUF)
+REHEARSED = f"""
+def check(candidate):
+    for number in range({cell.CALLS}):
+        assert candidate([number, 0.5]) == number
+"""
 _NOT_CROSSING = StopIteration, StopAsyncIteration, ExceptionGroup  # that is made of others
 
 
@@ -69,20 +75,21 @@ def read(prompt: str, test: str) -> Read | str:
         return f"the task is no Python code: {error}"
 
 
-def main(
-    link: int,
-    verdict: int,
-    limits: Limits,
-    layers: list[str],
-    rules: int | None,
-    task: dict[str, str],
-    read: Read | str,
-) -> None:
+def main(link: int, verdict: int, confinement: Confinement, task: dict[str, str], read: Read | str) -> None:
     """Judge the candidate behind `link`; one message to `verdict` tells whether it passed, and why not."""
-    cut_off(link, verdict, *([] if rules is None else [rules]))
-    confine(limits, layers, rules)
+    cut_off(link, verdict, *confinement.descriptors)
+    confinement.confine()
     passed, reason = (False, read) if isinstance(read, str) else _found(Link(link), task, read)
     os.write(verdict, json.dumps({"passed": passed, "reason": one_line(reason)}).encode())
+
+
+def rehearse(link: int) -> None:
+    """Do, in the process that trials' processes are forked from, what each of them will do; see `cell.rehearse`."""
+    rehearsed = read("from typing import List\n", REHEARSED)
+    task = {"program": cell.REHEARSED, "entry_point": "answer"}
+    if isinstance(rehearsed, str) or not _found(Link(link), task, rehearsed)[0]:
+        raise RuntimeError("the sandbox does not work here")
+    del sys.modules[MODULE]
 
 
 def _found(link: "Link", task: dict[str, str], read: Read) -> tuple[bool, str]:
@@ -106,8 +113,8 @@ def _found(link: "Link", task: dict[str, str], read: Read) -> tuple[bool, str]:
 
 def _try(link: "Link", task: dict[str, str], read: Read) -> None:
     link.define(task["program"])
-    module = types.ModuleType("trial")
-    sys.modules["trial"] = module
+    module = types.ModuleType(MODULE)
+    sys.modules[MODULE] = module
     names = module.__dict__
     exec(read.prompt, names)
     # A name that nobody on this side defines must be the candidate's, a class say; the test may still define it.

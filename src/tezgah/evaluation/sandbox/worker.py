@@ -10,15 +10,14 @@ import json
 import os
 import select
 import signal
-import socket
 import time
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-from tezgah.evaluation.sandbox import frames, landlock, trial
-from tezgah.evaluation.sandbox.confinement import Limits, available, prepare
-from tezgah.evaluation.sandbox.forking import fork
+from tezgah.evaluation.sandbox import frames, trial
+from tezgah.evaluation.sandbox.confinement import Confinement, Limits, available
+from tezgah.evaluation.sandbox.forking import fork, no_hooks
 from tezgah.evaluation.sandbox.keeper import Keeper
 from tezgah.evaluation.sandbox.own_time import OwnTime
 
@@ -27,50 +26,60 @@ PRELOADED = """
 abc array base64 bisect calendar cmath collections copy dataclasses datetime decimal enum fractions functools hashlib
 heapq itertools json math numbers operator random re statistics string textwrap time types typing unicodedata
 """
+SEED = 0  # of the `random` module in every process, so that a verdict does not hang on luck
 
 
 def main(seconds: float, memory_bytes: int, wanted: list[str]) -> None:
     """Judge the samples that come over standard input, until it ends."""
     requests, answers = _own_channels()
     os.environ.clear()
-    for name in PRELOADED.split():
-        import_module(name)
+    with no_hooks():
+        import random
+
+        for name in PRELOADED.split():
+            import_module(name)
+    random.seed(SEED)  # nothing here draws from it
     time.tzset()
-    gc.collect()
-    gc.freeze()  # the children's collector leaves alone what all share
-    limits = Limits(seconds, memory_bytes)
     layers = available(wanted)
-    rules = landlock.ruleset() if "landlock" in layers else None
-    keeper = Keeper(limits, layers, rules, "namespaces" in wanted)
+    confinement = Confinement(Limits(seconds, memory_bytes), layers)
+    keeper = Keeper(confinement, "namespaces" in wanted)
     if "namespaces" in wanted and not keeper.is_ready:
         keeper.close()
-        keeper = Keeper(limits, layers, rules, with_namespaces=False)
+        keeper = Keeper(confinement, with_namespaces=False)
         wanted = [layer for layer in wanted if layer != "namespaces"]
     if not keeper.is_ready:
         raise RuntimeError("the keeper did not start")
-    prepare(limits, layers)
+    confinement.prepare()
+    _rehearse(keeper)
+    gc.collect()
+    gc.freeze()  # the children's collector leaves alone what all share
     reached = [layer for layer in wanted if layer in (*layers, "namespaces")]
     with suppress(frames.Closed):  # whoever asks has gone, be it in the middle of a sample
         frames.send(answers, json.dumps(reached).encode())
         while True:
             task = json.loads(frames.receive(requests, frames.ANY_BYTES))
-            frames.send(answers, json.dumps(_judge(task, keeper, limits, layers, rules)).encode())
+            frames.send(answers, json.dumps(_judge(task, keeper, confinement)).encode())
     keeper.close()
 
 
-def _judge(
-    task: dict[str, Any], keeper: Keeper, limits: Limits, layers: list[str], rules: int | None
-) -> dict[str, Any]:
+def _rehearse(keeper: Keeper) -> None:
+    """Do in this process what the processes of trials will do, as `cell.rehearse` does in the keeper."""
+    link, *candidate = keeper.start()
+    trial.rehearse(link)
+    keeper.end()
+    for descriptor in (link, *candidate):
+        os.close(descriptor)
+
+
+def _judge(task: dict[str, Any], keeper: Keeper, confinement: Confinement) -> dict[str, Any]:
     """What is found about one sample; nothing of it is left when this returns."""
     read = trial.read(task["prompt"], task["test"])
-    ours, theirs = socket.socketpair()
-    candidate = keeper.start(theirs)
-    theirs.close()
+    link, *candidate = keeper.start()
     verdict, written = os.pipe()
-    process = fork(lambda: trial.main(ours.fileno(), written, limits, layers, rules, task, read))
+    process = fork(lambda: trial.main(link, written, confinement, task, read))
     os.close(written)
-    ours.close()
-    clock = OwnTime(process, candidate, task["seconds"], task["grace"])
+    os.close(link)
+    clock = OwnTime(process, candidate[0] if candidate else None, task["seconds"], task["grace"])
     try:
         said = _awaited(verdict, clock)
     finally:
@@ -78,8 +87,8 @@ def _judge(
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         os.close(verdict)
-        if candidate is not None:
-            os.close(candidate)
+        for descriptor in candidate:
+            os.close(descriptor)
     if said is None or clock.is_over():
         passed, reason = False, f"timed out after {task['seconds']:g} s"
     else:
