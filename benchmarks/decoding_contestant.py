@@ -145,12 +145,16 @@ def products(cell: Cell, model: Any, rows: int) -> float:
     x, out = np.ones((rows, longest), np.float32), np.empty((rows, longest), np.float32)
     wide = np.empty((threads, TILE * longest), np.float32)
 
+    def arguments(thread: int, matrix: torch.Tensor) -> tuple[Any, ...]:
+        length, share = matrix.shape[1], share_of(len(matrix), thread, threads)
+        inputs, outputs = (x.ctypes.data, 4 * length), (out.ctypes.data, 4 * longest)
+        return packed.kind, matrix.data_ptr(), length, *inputs, rows, *outputs, *share, wide[thread].ctypes.data
+
+    told = [[arguments(thread, matrix) for matrix in held] for thread in range(threads)]
+
     def share(thread: int) -> None:
-        for matrix in held:
-            length, share = matrix.shape[1], share_of(len(matrix), thread, threads)
-            inputs, outputs = (x.ctypes.data, 4 * length), (out.ctypes.data, 4 * longest)
-            address = wide[thread].ctypes.data
-            product(packed.kind, matrix.data_ptr(), length, *inputs, rows, *outputs, *share, address)
+        for each in told[thread]:
+            product(*each)
 
     pool = ThreadPoolExecutor(threads)
 

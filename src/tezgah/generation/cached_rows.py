@@ -11,13 +11,13 @@ from tezgah.errors import InputError
 from tezgah.generation.cpu.packing import can_pack, lay_out
 from tezgah.generation.cpu.tokens import CompiledStep
 from tezgah.nn.cache import KVCache
-from tezgah.nn.precision import widened
+from tezgah.nn.precision import multiplies_bf16_faster, widened
 
 if TYPE_CHECKING:
     from tezgah.models.causal import CausalLM
 
 Prompt = Sequence[int]
-COMPILED_ROWS = 32  # beyond it torch's products are faster
+COMPILED_ROWS = 32  # beyond it torch's products are faster, unless they are of bfloat16 without hardware for it
 READ_TOKENS = 8_192  # at most in one pass over prompts: the activations of more would be as large as a model
 
 
@@ -37,7 +37,8 @@ class CachedRows:
         self._read_ids: list[int] = []  # how many of them were read: those that steps add may differ by rounding
         self.cache = model.new_cache(most, min(room, self.context_length))
         self._int8, self._is_compiled = int8, _is_compiled(model, self.cache, int8)
-        self._most = most if int8 else min(most, COMPILED_ROWS)
+        is_slow = self.cache.keys.dtype == torch.bfloat16 and not multiplies_bf16_faster(self.device.type)
+        self._most = most if int8 or is_slow else min(most, COMPILED_ROWS)
         if self._is_compiled:
             lay_out(model)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from tezgah.generation.rows import Decoding, Row
 from tezgah.generation.sampling import Said, sample
 from tezgah.generation.scores import logprobs_of
+from tezgah.nn.modes import little_work
 
 
 def chosen(active: Sequence[Row], logits: Tensor, read: Sequence[Sequence[int]], decoding: Decoding) -> Iterator[Row]:
@@ -17,7 +18,8 @@ def chosen(active: Sequence[Row], logits: Tensor, read: Sequence[Sequence[int]],
     going = list(range(len(active)))
     for place in range(logits.shape[1]):
         rows = [active[index] for index in going]
-        _choose(rows, logits[going, place], decoding)
+        # Rows that are picked are copied, which torch shares out among threads (modes.py).
+        _choose(rows, logits[:, place] if len(going) == len(active) else logits[going, place], decoding)
         yield from rows
         going = [
             index
@@ -38,9 +40,10 @@ def _choose(active: Sequence[Row], logits: Tensor, decoding: Decoding) -> None:
     names, positions = [row.wanted.row for row in active], [len(row.new_ids) for row in active]
     said = [Said(row.wanted.prompt, row.new_ids) for row in active]
     guesses = [row.guesses.pop(0) if row.guesses else None for row in active]
-    ids = sample(scores, decoding.sampling, names, positions, said, guesses, seeds).tolist()
     top = decoding.top_logprobs
-    found = None if top is None else logprobs_of(logits, ids, scores.shape[1], top)
+    with little_work(scores):
+        ids = sample(scores, decoding.sampling, names, positions, said, guesses, seeds).tolist()
+        found = None if top is None else logprobs_of(logits, ids, scores.shape[1], top)
     now = monotonic()
     for index, (row, new_id, guess) in enumerate(zip(active, ids, guesses, strict=True)):
         if guess is not None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tezgah.console import warn
 from tezgah.cores import available_cores
 from tezgah.errors import InputError
+from tezgah.nn.precision import multiplies_bf16_faster
 from tezgah.training.settings import TrainTable
 
 TF32 = (8, 0)  # compute capability from which fp32 products can be done in it
@@ -103,16 +104,6 @@ def devices() -> tuple[str, ...]:
     """The kinds of device that are here, the best first."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     return tuple(kind for kind, is_there in there.items() if is_there)
-
-
-def multiplies_bf16_faster(kind: str) -> bool:
-    """Whether the hardware has bf16 products; stated by it, never timed, so that it cannot vary."""
-    if kind == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if kind == "cpu":
-        tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
-        return any(getattr(torch.cpu, test)() for test in tests if hasattr(torch.cpu, test))
-    return False
 
 
 def _compiles(kind: str) -> bool:
