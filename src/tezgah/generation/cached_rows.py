@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tezgah.models.causal import CausalLM
 
 Prompt = Sequence[int]
-COMPILED_ROWS = 32  # beyond it torch's products are faster, unless they are of bfloat16 without hardware for it
+COMPILED_ROWS = 32  # beyond it torch's products are faster, but for bfloat16's where the hardware has none
 READ_TOKENS = 8_192  # at most in one pass over prompts: the activations of more would be as large as a model
 
 
@@ -31,14 +31,15 @@ class CachedRows:
 
     def __init__(self, model: "CausalLM", most: int, room: int, int8: bool = False) -> None:
         self.model = model
-        self.device = next(model.parameters()).device
+        weight = next(model.parameters())
+        self.device = weight.device
         self.context_length = model.config.context_length
         self.windows: list[list[int]] = []  # what the cache holds of each row
         self._read_ids: list[int] = []  # how many of them were read: those that steps add may differ by rounding
         self.cache = model.new_cache(most, min(room, self.context_length))
         self._int8, self._is_compiled = int8, _is_compiled(model, self.cache, int8)
-        is_slow = self.cache.keys.dtype == torch.bfloat16 and not multiplies_bf16_faster(self.device.type)
-        self._most = most if int8 or is_slow else min(most, COMPILED_ROWS)
+        are_slow = weight.dtype == torch.bfloat16 and not multiplies_bf16_faster(weight.device.type)  # torch's products
+        self._most = most if int8 or are_slow else min(most, COMPILED_ROWS)
         if self._is_compiled:
             lay_out(model)
 
