@@ -170,14 +170,16 @@ def main() -> None:
     parser.add_argument("--name", default="decoding")
     arguments = parser.parse_args()
     begun = measuring.conditions()
-    found = [
-        row
-        for shape in arguments.shapes.split(",")
-        for precision in arguments.precisions.split(",")
-        for row in measure(shape, precision, arguments)
-    ]
-    result = {"rows": found, "context": CONTEXT, "arguments": vars(arguments)}
-    measuring.write_results(measuring.RESULTS, arguments.name, "Decoding", table(found), result, begun)
+    found: list[dict[str, Any]] = []
+    for shape in arguments.shapes.split(","):
+        for precision in arguments.precisions.split(","):
+            found += measure(shape, precision, arguments)
+            result = {
+                "rows": found,
+                "context": CONTEXT,
+                "arguments": vars(arguments),
+            }  # an hour's work is kept as it grows
+            measuring.write_results(measuring.RESULTS, arguments.name, "Decoding", table(found), result, begun)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,8 @@ def test_complete_fills_a_gap_in_a_file(
     place = f"{tmp_path / 'gap.txt'}:1:2"
     assert main(["complete", str(trained["0.5"]), place, "--max-new-tokens", "6", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer["is_infilled"] and answer["candidates"] == [{"completion": letter, "reason": "end", "tokens": 1}]
+    wanted = {"candidate": 0, "completion": letter, "reason": "end", "tokens": 1}
+    assert answer["is_infilled"] and answer["candidates"] == [wanted]
 
 
 def test_held_out_text_is_the_same_for_both(trained: dict[str, Path]) -> None:

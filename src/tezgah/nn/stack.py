@@ -30,15 +30,17 @@ class Stack(nn.Module):
         self.config, self.context_length, self.recomputed = config, context_length, False
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layers))
         self.norm = build_norm(config) if config.norm_first else None
+        self.turned = 0  # positions in the tables
         if torch.get_default_device().type != "meta":
             self.make_tables()
 
     def make_tables(self) -> None:
-        """Compute what follows from the configuration alone: left to the caller where a model is built without memory.
+        """Compute what follows from the configuration alone: where a model is built without memory, once it has some.
 
         On the meta device torch would import its compiler for it, which alone takes a second.
         """
         later = later_keys(min(self.context_length, LONGEST_BLOCKED)) if self.config.causal else None
+        later = None if later is None else later.to(next(self.parameters()).device)
         self.later: Tensor | None
         self.cos: Tensor | None
         self.sin: Tensor | None
@@ -71,6 +73,8 @@ class Stack(nn.Module):
         keys included; it is not given with a cache of rows of different lengths. `positions`, (batch, time), are
         those after the cached ones where not given. `head_mask` is (heads,) or (layers, heads).
         """
+        if not self.turned:  # as of a model without memory, whose pass is traced
+            self.make_tables()
         start, time = cache.length if cache is not None else 0, x.shape[1]
         if cache is not None and cache.is_ragged:
             assert allowed is None, "rows of different lengths hide what is behind them, and nothing else"
